@@ -1,0 +1,152 @@
+"""The architecture as a test: a module imports only lower ranks, and some libraries have one importer."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "wsiamf"
+
+RANKS = {
+    "_version": 0,
+    "errors": 0,
+    "classes": 0,
+    "geometry": 0,
+    "files": 0,
+    "statuses": 0,
+    "slide_names": 0,
+    "config": 1,
+    "slides": 1,
+    "candidates": 1,
+    "regions": 1,
+    "spec": 1,
+    "model": 2,
+    "crops": 2,
+    "predictions": 2,
+    "bundle": 3,
+    "inference": 4,
+    "summary": 4,
+    "export": 5,
+    "predict": 6,
+    "screen": 6,
+    "training": 6,
+    "cli": 9,
+}
+# Rank 0 holds names, errors and arithmetic; its modules may use one another as long as there is no cycle.
+FLAT_RANK_0 = {"errors": set(), "files": {"errors"}, "slide_names": {"errors"}}
+SOLE_IMPORTERS = {
+    "openslide": {"slides"},
+    "tiffslide": {"slides"},
+    "tifffile": {"slides"},
+    "torch": {"model", "bundle", "inference", "training"},
+    "timm": {"model", "training"},
+    "click": {"cli"},
+    "dask": set(),
+}
+TORCH_FREE = ["summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops"]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    """The ranked module or package that a file belongs to."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports(path: Path, *, top_level: bool = False) -> list[str]:
+    """Dotted names that a file imports, ``TYPE_CHECKING`` blocks left out."""
+    tree = ast.parse(path.read_text("utf-8"))
+    hidden = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    nodes = tree.body if top_level else list(ast.walk(tree))
+    names: list[str] = []
+    for node in nodes:
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    return names
+
+
+def test_every_module_has_a_rank() -> None:
+    assert len(MODULES) > 30
+    assert {part(path) for path in MODULES} - {"__init__"} == set(RANKS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    here = part(path)
+    for name in imports(path):
+        if not name.startswith("wsiamf.") or here == "__init__":
+            continue
+        there = name.split(".")[1]
+        if there == here:
+            continue
+        if RANKS[here] == 0:
+            assert there in FLAT_RANK_0.get(here, set()), f"{here} imports {there}"
+        else:
+            assert RANKS[there] < RANKS[here], f"{here} (rank {RANKS[here]}) imports {there} (rank {RANKS[there]})"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_sole_importers(path: Path) -> None:
+    for name in imports(path):
+        library = name.split(".")[0]
+        if library in SOLE_IMPORTERS:
+            assert part(path) in SOLE_IMPORTERS[library], f"{part(path)} imports {library}"
+
+
+def test_no_cycles_inside_packages() -> None:
+    graph = {module_name(path): {name for name in imports(path) if name.startswith("wsiamf")} for path in MODULES}
+
+    @cache
+    def reaches(start: str, goal: str, seen: frozenset[str] = frozenset()) -> bool:
+        following = graph.get(start, set()) - seen
+        return goal in following or any(reaches(name, goal, seen | {start}) for name in following)
+
+    inner = [name for name in graph if name.count(".") >= 1]
+    assert [name for name in inner if reaches(name, name)] == []
+
+
+def module_name(path: Path) -> str:
+    parts = ["wsiamf", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys; print(*sorted(name.split('.')[0] for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("name", TORCH_FREE)
+def test_loads_no_torch(name: str) -> None:
+    assert "torch" not in loaded_by(f"import wsiamf.{name}")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    loaded = loaded_by("from wsiamf.cli.main import run; run(['--help'])")
+    assert loaded & {"torch", "openslide", "tifffile", "numpy", "pandas", "pydantic", "timm", "dask"} == set()
+
+
+def test_public_names() -> None:
+    import wsiamf
+
+    assert wsiamf.__all__ == ["__version__", "load_model", "open_slide", "read_candidates", "screen_slide"]
+    modules = {path.stem for path in PACKAGE.iterdir()}
+    assert modules.isdisjoint(wsiamf.__all__)
+    for name in wsiamf.__all__:
+        assert getattr(wsiamf, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = wsiamf.nothing

@@ -1,0 +1,140 @@
+"""Model bundles: a folder of weights (safetensors), ``spec.json``, ``CARD.md`` and ``LICENSES``, named by one hash.
+
+Weights are stored as float16 and computed in float32. Loading never unpickles, and a changed byte in the weights is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import Tensor
+
+from wsiamf.errors import BundleError, problem_line
+from wsiamf.files import sha256_bytes, write_text
+from wsiamf.model import MitosisClassifier, build_network
+from wsiamf.spec import ModelSpec
+
+DEFAULT_MODEL: Final = "default"
+WEIGHTS: Final = "model.safetensors"
+SPEC: Final = "spec.json"
+CARD: Final = "CARD.md"
+LICENSES: Final = "LICENSES"
+_SHIPPED: Final = Path(__file__).with_name("bundles")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files have been checked.
+
+    Args:
+        folder: Where it is.
+        spec: Its ``spec.json``.
+        sha256: One hash over weights and spec, which names the bundle in every output.
+    """
+
+    folder: Path
+    spec: ModelSpec
+    sha256: str
+
+    @property
+    def title(self) -> str:
+        """Name, version and short hash in one word."""
+        return f"{self.spec.name}-{self.spec.version}@sha256:{self.sha256[:12]}"
+
+    def load_network(self) -> MitosisClassifier:
+        """The network with its weights, float32, in evaluation mode.
+
+        Raises:
+            BundleError: The weights changed since the spec was written, or do not fit the heads and backbone it names.
+        """
+        weights = {name: tensor.float() for name, tensor in load_safetensors(self._checked_weights()).items()}
+        try:
+            network = build_network(self.spec)
+            network.load_state_dict(_with_counters(weights, network), strict=True)
+        except RuntimeError as error:
+            detail = " ".join(str(error).split())
+            raise BundleError(
+                f"{self.folder}: weights do not fit {SPEC} (backbone or heads differ): {detail}"
+            ) from error
+        return network.eval()
+
+    def read_card(self) -> str:
+        """The text of ``CARD.md``."""
+        return (self.folder / CARD).read_text("utf-8")
+
+    def _checked_weights(self) -> bytes:
+        data = (self.folder / WEIGHTS).read_bytes()
+        if sha256_bytes(data) != self.spec.weights_sha256:
+            raise BundleError(
+                f"{self.folder / WEIGHTS}: altered or damaged (its sha256 is not that in {SPEC}); fetch it anew."
+            )
+        return data
+
+
+def shipped_models() -> list[str]:
+    """Names of the bundles inside the package."""
+    return (
+        sorted(folder.name for folder in _SHIPPED.iterdir() if (folder / SPEC).is_file()) if _SHIPPED.is_dir() else []
+    )
+
+
+def open_bundle(model: str | Path | None = None) -> Bundle:
+    """Find a bundle and check its spec and files (the weights' hash is checked when they are loaded).
+
+    Args:
+        model: A shipped name, a folder, or None for the default.
+
+    Raises:
+        BundleError: No such bundle, a file is missing, or the spec is malformed or of a newer schema.
+    """
+    folder = _find(str(model) if model is not None else DEFAULT_MODEL)
+    for name in (SPEC, WEIGHTS, CARD, LICENSES):
+        if not (folder / name).is_file():
+            raise BundleError(f"{folder}: incomplete model bundle, {name} is missing.")
+    text = (folder / SPEC).read_bytes()
+    try:
+        spec = ModelSpec.model_validate_json(text)
+    except ValidationError as error:
+        raise BundleError(f"{folder / SPEC}: {problem_line(error.errors())}.") from error
+    digest = hashlib.sha256(text + spec.weights_sha256.encode()).hexdigest()
+    return Bundle(folder, spec, digest)
+
+
+def _find(model: str) -> Path:
+    if model in shipped_models():
+        return _SHIPPED / model
+    if Path(model).is_dir():
+        return Path(model)
+    names = ", ".join(shipped_models()) or "none"
+    raise BundleError(f"{model}: no such model: neither a folder nor a shipped name (shipped: {names}).")
+
+
+def store_weights(network: MitosisClassifier) -> bytes:
+    """The network's weights as they are stored: safetensors, float16, without batch-norm's step counters."""
+    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+    if unstorable := [name for name, tensor in state.items() if not bool(torch.isfinite(tensor.half()).all())]:
+        raise BundleError(f"{unstorable[0]}: holds values that float16 cannot store.")
+    data: bytes = save_safetensors({name: tensor.half().contiguous() for name, tensor in state.items()})
+    return data
+
+
+def write_bundle(folder: Path, weights: bytes, spec: ModelSpec, *, card: str, licenses: str) -> Bundle:
+    """Write a bundle into an existing, empty folder and open it."""
+    (folder / WEIGHTS).write_bytes(weights)
+    write_text(folder / SPEC, spec.model_dump_json(indent=1, by_alias=True) + "\n")
+    write_text(folder / CARD, card)
+    write_text(folder / LICENSES, licenses)
+    return open_bundle(folder)
+
+
+def _with_counters(weights: Mapping[str, Tensor], network: MitosisClassifier) -> dict[str, Tensor]:
+    counters = {name: tensor for name, tensor in network.state_dict().items() if not tensor.is_floating_point()}
+    return {**counters, **weights}

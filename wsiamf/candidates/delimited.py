@@ -1,0 +1,89 @@
+"""Comma, semicolon or tab separated text: decoding, the separator, the rows."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from wsiamf.candidates.point_table import PointTable, normalised_header
+from wsiamf.errors import CandidateError
+
+_SEPARATORS = ",;\t"
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def is_text(head: bytes) -> bool:
+    """Whether a file's first bytes are text rather than binary data."""
+    return b"\0" not in head or head.startswith(_UTF16_MARKS)
+
+
+def header_of(head: bytes) -> list[str]:
+    """Names in the first line of a file, in lower case without outer blanks; good enough to tell formats apart."""
+    text = head.decode("utf-8-sig", errors="replace").lstrip()
+    first = text.splitlines()[0] if text else ""
+    return [name.strip().strip('"').lower() for name in first.split(_separator(first))]
+
+
+def read_delimited(path: Path, wanted: Sequence[str]) -> PointTable:
+    """Read a separated text file; all its cells are text.
+
+    Args:
+        path: The file.
+        wanted: Names of the columns to keep, in lower case.
+
+    Raises:
+        CandidateError: Not UTF-8, empty, two columns of one wanted name, or a row with more cells than the header.
+    """
+    text = _decoded(path)
+    lines = _lines(text, path)
+    header = next(lines, None)
+    if header is None:
+        raise CandidateError(f"{path}: is empty; expected a header line with x and y.")
+    places = normalised_header(header, wanted, path)
+    columns: dict[str, list[str]] = {name: [] for name in places}
+    targets = [(columns[name].append, place) for name, place in places.items()]
+    n_rows = 0
+    for n_rows, row in enumerate(lines, start=1):
+        if len(row) != len(header):
+            row = _fitted(row, len(header), f"{path}: row {n_rows}")  # noqa: PLW2901  # the same row, made to fit
+        for append, place in targets:
+            append(row[place])
+    return PointTable(path=path, header=header, columns=columns, n_rows=n_rows)
+
+
+def _decoded(path: Path) -> str:
+    data = path.read_bytes()
+    if data.startswith(_UTF16_MARKS):
+        raise CandidateError(f"{path}: is UTF-16 text; save it as UTF-8 (in Excel: 'CSV UTF-8').")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise CandidateError(
+            f"{path}: line {line} is not UTF-8 (byte 0x{data[error.start]:02x}); save the file as UTF-8."
+        ) from error
+
+
+def _lines(text: str, path: Path) -> Iterator[list[str]]:
+    first = text.lstrip().split("\n", 1)[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(first), strict=True, skipinitialspace=True)
+    try:
+        yield from (row for row in reader if row)  # blank lines are no rows
+    except csv.Error as error:
+        raise CandidateError(f"{path}: line {reader.line_num}: {error}; correct the quotes there.") from error
+
+
+def _separator(header: str) -> str:
+    return max(_SEPARATORS, key=header.count)  # the first of equals: a comma
+
+
+def _fitted(row: list[str], n_columns: int, where: str) -> list[str]:
+    if any(cell.strip() for cell in row[n_columns:]):
+        raise CandidateError(
+            f"{where} has {len(row)} cells, the header {n_columns}; quote cells that hold the separator "
+            "(decimal commas need another separator or points)."
+        )
+    return (row + [""] * n_columns)[:n_columns]

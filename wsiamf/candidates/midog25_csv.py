@@ -1,0 +1,44 @@
+"""The annotations of MIDOG 2025 track 2: one row a mitotic figure, with the votes of two or three experts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from wsiamf.candidates.cells import read_numbers
+from wsiamf.candidates.delimited import header_of, read_delimited
+from wsiamf.candidates.plain import joined_faults
+from wsiamf.candidates.point_table import missing_columns, rows_of_slide
+from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
+
+_ESSENTIAL = ("filename", "coordinatex", "coordinatey")
+_COLUMNS = (*_ESSENTIAL, "image_id", "majority")
+
+
+def _sniff(_path: Path, head: bytes) -> bool:
+    return set(_ESSENTIAL) <= set(header_of(head))
+
+
+def _read(path: Path, slide: SlideLike) -> RawPoints:
+    table = read_delimited(path, _COLUMNS)
+    if not table.has(*_ESSENTIAL):
+        raise missing_columns(table, "filename, coordinateX and coordinateY")
+    rows, notes = rows_of_slide(table, slide.name)
+    x = read_numbers("coordinateX", table.cells("coordinatex", rows))
+    y = read_numbers("coordinateY", table.cells("coordinatey", rows))
+    majority = table.texts("majority", rows) if table.has("majority") else [""] * len(rows)
+    return RawPoints(
+        rows=rows + 1,
+        x=x.values,
+        y=y.values,
+        labels=[word or None for word in majority],
+        by_person=np.ones(len(rows), dtype=np.bool_),
+        score=None,
+        ids=table.texts("image_id", rows) if table.has("image_id") else None,
+        faults=joined_faults(x, y),
+        notes=notes,
+    )
+
+
+READER = Reader(name="midog25-csv", frame="level0", sniff=_sniff, read=_read)

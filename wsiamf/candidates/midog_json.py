@@ -1,0 +1,152 @@
+"""MIDOG.json and MIDOG++.json: COCO's layout, boxes as two corners; files that follow COCO to the letter too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsiamf.candidates.boxes import Convention, as_box, box_convention, centres
+from wsiamf.candidates.cells import Numbers, read_numbers
+from wsiamf.candidates.plain import joined_faults
+from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
+from wsiamf.candidates.slide_names import matching_name
+from wsiamf.candidates.wording import shown
+from wsiamf.classes import MITOTIC_FIGURE, NON_MITOTIC
+from wsiamf.errors import CandidateError
+from wsiamf.slide_names import base_name
+
+_KEYS = (b'"images"', b'"annotations"', b'"categories"')
+_DEFAULT_CATEGORIES: dict[Any, str] = {1: MITOTIC_FIGURE, 2: NON_MITOTIC}
+_NO_BOX = (np.nan,) * 4
+
+_Record = dict[str, Any]
+
+
+def _sniff(_path: Path, head: bytes) -> bool:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return text.startswith(b"{") and b'"FeatureCollection"' not in text and any(key in text for key in _KEYS)
+
+
+def _read(path: Path, slide: SlideLike) -> RawPoints:
+    data = _loaded(path)
+    images, annotations = _records(data, "images", path), _records(data, "annotations", path)
+    image = _image_of(images, slide, path)
+    boxes = np.asarray([as_box(a.get("bbox")) or _NO_BOX for a in annotations], dtype=np.float64).reshape(-1, 4)
+    points = centres(boxes, _convention(boxes, annotations, images))
+    mine = [index for index, a in enumerate(annotations) if a.get("image_id") == image["id"]]
+    chosen = [annotations[index] for index in mine]
+    score = _score(chosen) if any("score" in annotation for annotation in annotations) else None
+    return RawPoints(
+        rows=np.asarray(mine, dtype=np.int64) + 1,
+        x=points[mine, 0],
+        y=points[mine, 1],
+        labels=_labels(chosen, _categories(data, path)),
+        # A score is a detector's; MIDOG's own files have none, people drew them.
+        by_person=np.full(len(mine), score is None),
+        score=None if score is None else score.values,
+        ids=["" if a.get("id") is None else str(a["id"]) for a in chosen],
+        faults=joined_faults(_box_faults(points[mine], chosen), score),
+        notes=_size_notes(image, slide),
+        row_word="annotation",
+    )
+
+
+def _loaded(path: Path) -> _Record:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise CandidateError(f"{path}: not valid JSON: {error}.") from error
+    if not isinstance(data, dict):
+        raise CandidateError(
+            f"{path}: holds a JSON {type(data).__name__}; expected images, annotations and categories."
+        )
+    return data
+
+
+def _records(data: _Record, key: str, path: Path) -> list[_Record]:
+    records = data.get(key)
+    if not isinstance(records, list):
+        raise CandidateError(f"{path}: has no list {key!r}; expected MIDOG's (COCO's) layout.")
+    wrong = next((number for number, record in enumerate(records, start=1) if not isinstance(record, dict)), None)
+    if wrong is not None:
+        raise CandidateError(f"{path}: entry {wrong} of {key!r} is {shown(records[wrong - 1])}; expected an object.")
+    return records
+
+
+def _image_of(images: list[_Record], slide: SlideLike, path: Path) -> _Record:
+    for number, image in enumerate(images, start=1):
+        if not isinstance(image.get("file_name"), str) or not isinstance(image.get("id"), int | str):
+            raise CandidateError(f"{path}: image {number} needs an id and a file_name.")
+    name = matching_name([image["file_name"] for image in images], slide.name, path)
+    found = [image for image in images if image["file_name"] == name]
+    if len(found) > 1:
+        raise CandidateError(f"{path}: {name!r} is listed {len(found)} times in 'images'; keep one.")
+    return found[0]
+
+
+def _categories(data: _Record, path: Path) -> dict[Any, str]:
+    if "categories" not in data:
+        return _DEFAULT_CATEGORIES
+    names = {}
+    for number, category in enumerate(_records(data, "categories", path), start=1):
+        if not isinstance(category.get("id"), int | str) or not isinstance(category.get("name"), str):
+            raise CandidateError(f"{path}: category {number} needs an id and a name.")
+        names[category["id"]] = category["name"]
+    return names
+
+
+def _labels(annotations: list[_Record], categories: dict[Any, str]) -> list[str | None]:
+    labels: list[str | None] = []
+    for annotation in annotations:
+        category = annotation.get("category_id")
+        known = categories.get(category) if isinstance(category, int | str) else None
+        labels.append(known if known is not None or category is None else f"category {shown(category)}")
+    return labels
+
+
+def _convention(boxes: NDArray[np.float64], annotations: list[_Record], images: list[_Record]) -> Convention:
+    sizes = {image["id"]: (_float(image.get("width")), _float(image.get("height"))) for image in images}
+    unknown = (np.nan, np.nan)
+    image_ids = [a.get("image_id") for a in annotations]
+    image_sizes = [sizes.get(i, unknown) if isinstance(i, int | str) else unknown for i in image_ids]
+    areas = [_float(annotation.get("area")) for annotation in annotations]
+    whole = ~np.isnan(boxes).any(axis=1)
+    return box_convention(
+        boxes[whole],
+        np.asarray(image_sizes, dtype=np.float64).reshape(-1, 2)[whole],
+        np.asarray(areas, dtype=np.float64)[whole],
+        coco_keys=any("iscrowd" in annotation for annotation in annotations),
+    )
+
+
+def _float(value: Any) -> float:
+    box = as_box([value] * 4)
+    return box[0] if box else float("nan")
+
+
+def _score(annotations: list[_Record]) -> Numbers:
+    return read_numbers("score", [str(a.get("score", "")) for a in annotations], may_be_missing=True)
+
+
+def _box_faults(points: NDArray[np.float64], annotations: list[_Record]) -> Numbers:
+    indices = np.flatnonzero(np.isnan(points).any(axis=1)).tolist()
+    return Numbers(points[:, 0], {i: f"bbox is {shown(annotations[i].get('bbox'))}, no box" for i in indices})
+
+
+def _size_notes(image: _Record, slide: SlideLike) -> tuple[str, ...]:
+    stated = _float(image.get("width")), _float(image.get("height"))
+    actual = slide.frame.width, slide.frame.height
+    if np.isnan(stated).any() or stated == actual:
+        return ()
+    note = (
+        f"the points file gives {base_name(image['file_name'])} as {stated[0]:g} x {stated[1]:g} px, the slide is "
+        f"{actual[0]} x {actual[1]} px: its points may belong to another resolution"
+    )
+    return (note,)
+
+
+READER = Reader(name="midog-json", frame="level0", sniff=_sniff, read=_read)

@@ -1,0 +1,47 @@
+"""What the user is told about a points file, one sentence each, without paths."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from wsiamf.candidates.raw import RawPoints
+from wsiamf.candidates.wording import counted, shown
+from wsiamf.classes import canonical_label
+
+_LISTED = 3
+
+
+def listed_faults(raw: RawPoints, faults: Mapping[int, str]) -> str:
+    """The first few rows that cannot be used, with reasons."""
+    first = sorted(faults)[:_LISTED]
+    text = "; ".join(f"{raw.row_word} {raw.rows[index]}: {faults[index]}" for index in first)
+    return text if len(faults) <= _LISTED else f"{text}; ..."
+
+
+def score_notes(raw: RawPoints, min_score: float | None) -> list[str]:
+    """The scores' range where nobody said which of them count, and rows without a score."""
+    if raw.score is None or len(raw) == 0:
+        return []
+    given = raw.score[~np.isnan(raw.score)]
+    notes = []
+    if min_score is None and len(given):
+        notes.append(
+            f"detector scores run from {given.min():g} to {given.max():g} and every score counts: "
+            "set the least score with --min-score if the file holds weak detections"
+        )
+    if n_missing := len(raw) - len(given):
+        notes.append(f"{counted(n_missing, raw.row_word)} without a score counted whatever the least score")
+    return notes
+
+
+def label_notes(labels: Sequence[str | None]) -> list[str]:
+    """Class words that name no known class; their rows count."""
+    unknown = Counter(label for label in labels if label is not None and canonical_label(label) is None)
+    if not unknown:
+        return []
+    words = ", ".join(f"{shown(word)} ({n:,})" for word, n in unknown.most_common(_LISTED))
+    more = ", ..." if len(unknown) > _LISTED else ""
+    return [f"labels that wsiamf does not know count as candidates: {words}{more}"]

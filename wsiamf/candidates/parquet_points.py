@@ -1,0 +1,67 @@
+"""Plain points as Parquet: the columns of the plain CSV, typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from wsiamf.candidates.cells import Column
+from wsiamf.candidates.plain import NUMBER_COLUMNS, TEXT_COLUMNS, plain_points
+from wsiamf.candidates.point_table import PointTable, normalised_header
+from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
+from wsiamf.errors import CandidateError
+
+_MAGIC = b"PAR1"
+
+
+def _sniff(_path: Path, head: bytes) -> bool:
+    return head.startswith(_MAGIC)
+
+
+def _read(path: Path, slide: SlideLike) -> RawPoints:
+    try:
+        file = pq.ParquetFile(path)
+        header = file.schema_arrow.names
+        places = normalised_header(header, (*NUMBER_COLUMNS, *TEXT_COLUMNS), path)
+        data = file.read(columns=[header[place] for place in places.values()])
+    except (pa.ArrowException, OSError) as error:
+        raise CandidateError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}.") from error
+    columns = {name: _column(name, data.column(header[place]), path) for name, place in places.items()}
+    return plain_points(PointTable(path=path, header=header, columns=columns, n_rows=file.metadata.num_rows), slide)
+
+
+def _column(name: str, values: pa.ChunkedArray, path: Path) -> Column:
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    try:
+        if name in NUMBER_COLUMNS and _is_number(values.type):
+            return _numbers(values)
+        return _texts(values)
+    except (pa.ArrowException, ValueError) as error:
+        raise CandidateError(
+            f"{path}: column {name!r} holds {values.type}; expected {'numbers' if name in NUMBER_COLUMNS else 'text'}."
+        ) from error
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _numbers(values: pa.ChunkedArray) -> NDArray[np.float64]:
+    # safe=False: an integer beyond 2**53 is rounded; it lies off every slide and is reported as that.
+    floats = values.cast(pa.float64(), safe=False)
+    return np.asarray(floats.to_numpy(), dtype=np.float64).copy()
+
+
+def _texts(values: pa.ChunkedArray) -> list[str]:
+    if pa.types.is_floating(values.type) and pc.all(pc.equal(values, pc.floor(values))).as_py():
+        values = values.cast(pa.int64())  # pandas turns integers into floats where some are missing
+    return [text or "" for text in values.cast(pa.string()).to_pylist()]
+
+
+READER = Reader(name="parquet", frame="level0", sniff=_sniff, read=_read)

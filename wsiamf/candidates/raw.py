@@ -1,0 +1,90 @@
+"""What every reader takes and gives: the slide's name and frame in, the file's points as they stand out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsiamf.geometry import SlideFrame
+
+PointsFrame = Literal["level0", "qupath"]
+
+
+class SlideLike(Protocol):
+    """The two facts about a slide that candidates need."""
+
+    @property
+    def name(self) -> str:
+        """File name with its suffix, without folders."""
+
+    @property
+    def frame(self) -> SlideFrame:
+        """Size, mpp and bounds."""
+
+
+@dataclass(frozen=True)
+class RawPoints:
+    """One slide's points as the file gives them; N rows in the file's order.
+
+    Args:
+        rows: Number of each row (or annotation) in the file, from 1.
+        x, y: Centres in px of the file's own frame; NaN where the row gives no number.
+        labels: The file's class words, None where it has none.
+        by_person: Rows whose point a person labelled; they are never merged.
+        score: Detector scores, NaN where a row has none; None where the file has no scores at all.
+        ids: The file's own ids as text, ``""`` where a row has none; None where the file has no ids.
+        faults: Why a row cannot be used, by its index into these arrays.
+        notes: Things to tell the user.
+        row_word: What the file calls a row, for messages.
+    """
+
+    rows: NDArray[np.int64]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    labels: Sequence[str | None]
+    by_person: NDArray[np.bool_]
+    score: NDArray[np.float64] | None
+    ids: Sequence[str] | None
+    faults: Mapping[int, str]
+    notes: tuple[str, ...] = ()
+    row_word: str = "row"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, indices: NDArray[np.int64]) -> RawPoints:
+        """Some of the rows, in the order of ``indices``."""
+        chosen = indices.tolist()
+        return replace(
+            self,
+            rows=self.rows[indices],
+            x=self.x[indices],
+            y=self.y[indices],
+            labels=[self.labels[index] for index in chosen],
+            by_person=self.by_person[indices],
+            score=None if self.score is None else self.score[indices],
+            ids=None if self.ids is None else [self.ids[index] for index in chosen],
+            faults={new: self.faults[old] for new, old in enumerate(chosen) if old in self.faults},
+        )
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One format.
+
+    Args:
+        name: What ``points_format`` and the run record call it.
+        frame: The frame its coordinates are in unless the user says otherwise.
+        sniff: Whether a file is of this format, from its path and first bytes.
+        read: The points of one slide; raises ``CandidateError`` on a malformed file.
+    """
+
+    name: str
+    frame: PointsFrame
+    sniff: Callable[[Path, bytes], bool]
+    read: Callable[[Path, SlideLike], RawPoints]

@@ -1,0 +1,16 @@
+"""How messages quote and count."""
+
+from __future__ import annotations
+
+_SHOWN_CHARACTERS = 40
+
+
+def shown(value: object) -> str:
+    """A value as a message quotes it: escaped, on one line, not too long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def counted(n: int, word: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"

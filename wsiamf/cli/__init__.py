@@ -1,0 +1,1 @@
+"""The command line: options and messages; every algorithm is elsewhere."""

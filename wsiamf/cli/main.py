@@ -1,0 +1,100 @@
+"""``wsiamf``: the group, logging, and errors as one line with an exit code.
+
+Exit codes: 0 done; 1 something failed and is named on stderr; 2 wrong usage. stdout carries data, stderr talk.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+from typing import Final
+
+import click
+
+from wsiamf._version import __version__
+from wsiamf.errors import WsiamfError
+
+_COMMANDS: Final = {
+    "info": "Show what a slide file holds.",
+    "models": "List models, or show one's card.",
+    "predict": "Classify crop images.",
+    "screen": "Classify the candidate mitotic figures of one slide.",
+    "train": "Train a model from labelled crops.",
+}
+"""Each command's module and the line that --help shows; the modules are loaded only when they are called."""
+
+
+class _LazyGroup(click.Group):
+    """Loads a command's module when it is called, so that ``wsiamf --help`` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"wsiamf.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="wsiamf")
+@click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv for everything.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
+def wsiamf(verbose: int, quiet: bool) -> None:
+    """How many of a tumour's mitoses are atypical: classify candidate mitotic figures on whole-slide images.
+
+    Research use only.
+    """
+    level = logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        logging.Formatter("wsiamf: %(levelname)s: %(message)s" if verbose > 1 else "wsiamf: %(message)s")
+    )
+    logger = logging.getLogger("wsiamf")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; every expected failure becomes one line on stderr.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        result = wsiamf.main(args=arguments, prog_name="wsiamf", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as help_shown:
+        help_shown.show()
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except WsiamfError as error:
+        click.echo(f"wsiamf: error: {' '.join(str(error).split())}", err=True)
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("wsiamf: interrupted; nothing half-written was left.", err=True)
+        return 1
+    except BrokenPipeError:
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    # A scheduler's SIGTERM ends a run as Ctrl-C does, so that temporary folders are removed.
+    raise KeyboardInterrupt

@@ -1,0 +1,73 @@
+"""Every option that more than one command has, defined once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILE: Final = click.Path(path_type=Path)
+
+
+class ThresholdType(click.ParamType[str | float]):
+    """``balanced``, ``count`` or a number from 0 to 1."""
+
+    name = "balanced|count|NUMBER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | float:
+        """Check the text."""
+        if value in ("balanced", "count"):
+            return str(value)
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is none of balanced, count or a number.", param, ctx)
+        if not 0.0 <= number <= 1.0:
+            self.fail(f"{value} is not within 0 and 1.", param, ctx)
+        return number
+
+
+def threshold_opt(default: str) -> Callable[[Command], Command]:
+    """``--threshold``; its default differs between commands."""
+    return click.option(
+        "--threshold",
+        type=ThresholdType(),
+        default=default,
+        show_default=True,
+        help="Cut-off on the calibrated p_atypical: the model's `balanced` or `count`, or a number.",
+    )
+
+
+def model_opts(command: Command) -> Command:
+    """``--model``, ``--device``, ``--batch-size``, ``--precision``."""
+    for option in (
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "f32", "bf16"]),
+            default="auto",
+            show_default=True,
+            help="auto: bf16 on CUDA, else f32.",
+        ),
+        click.option(
+            "--batch-size", type=click.IntRange(min=1), help="Crops a forward pass; left out: the device's own."
+        ),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
+        click.option(
+            "--model", metavar="NAME|FOLDER", help="A shipped model or a bundle's folder; left out: the default."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace an earlier result of wsiamf's own.")
+mpp_opt = click.option(
+    "--mpp",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="UM_PER_PX",
+    help="Resolution of level 0 in um per pixel, in place of the slide's own.",
+)

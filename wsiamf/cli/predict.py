@@ -1,0 +1,51 @@
+"""``wsiamf predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from wsiamf.cli import options
+
+
+@click.command()
+@click.argument("crops", type=options.FILE, nargs=-1, required=True)
+@click.option("--out", type=options.FILE, help="CSV file to write; left out: stdout.")
+@options.model_opts
+@options.threshold_opt("balanced")
+@options.overwrite_opt
+def predict(
+    crops: tuple[Path, ...],
+    out: Path | None,
+    model: str | None,
+    device: str,
+    batch_size: int | None,
+    precision: str,
+    threshold: str | float,
+    overwrite: bool,
+) -> None:
+    """Classify CROPS: images of 128x128 px at 0.25 um/px with the figure in the middle, or folders of them.
+
+    Writes one line a crop: file, p_atypical, p_hard, each expert head's probability, label.
+    """
+    import sys
+
+    from wsiamf.cli.progress import progress_bar
+    from wsiamf.files import atomic_file, refuse_existing
+    from wsiamf.inference import load_model
+    from wsiamf.predict import arrow_table, find_crops, predict_crops
+    from wsiamf.predictions import write_csv
+
+    if out is not None:
+        refuse_existing(out, overwrite=overwrite)
+    found = find_crops(crops)
+    classifier = load_model(model, device=device, batch_size=batch_size, precision=precision)
+    cut_off = getattr(classifier.spec.thresholds, threshold) if isinstance(threshold, str) else threshold
+    with progress_bar("crops") as on_progress:
+        table = arrow_table(predict_crops(found, classifier, threshold=cut_off, on_progress=on_progress))
+    if out is None:
+        write_csv(table, sys.stdout.buffer)
+        return
+    with atomic_file(out) as path:
+        write_csv(table, path)

@@ -1,0 +1,129 @@
+"""Logits to calibrated probabilities: the one place where sigmoids are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from wsiamf.bundle import Bundle, open_bundle
+from wsiamf.errors import CropError
+from wsiamf.inference.torch_backend import TorchBackend
+from wsiamf.model import EXPERTS, HARDNESS
+from wsiamf.spec import Calibration, ModelSpec
+
+Floats = NDArray[np.float64]
+_P_MIN = 1e-6  # keeps the logit of a saturated head finite
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """What the model says of N crops.
+
+    Args:
+        p_atypical: Calibrated probability of AMF, (N,).
+        p_hard: Probability that experts disagree, (N,); NaN where the model has no hardness head.
+        p_experts_NK: Each expert head's own probability of AMF, uncalibrated, in the order of ``ModelSpec.experts``.
+    """
+
+    p_atypical: Floats
+    p_hard: Floats
+    p_experts_NK: Floats
+
+
+def mean_expert_logit(p_experts_NK: Floats) -> Floats:
+    """z: the logit of the mean of the expert heads' probabilities, (N,)."""
+    z: Floats = logit(np.clip(p_experts_NK.mean(axis=1), _P_MIN, 1 - _P_MIN))
+    return z
+
+
+def calibrated(p_experts_NK: Floats, calibration: Calibration) -> Floats:
+    """``p_atypical`` from the expert heads' probabilities."""
+    p: Floats = expit(calibration.a * mean_expert_logit(p_experts_NK) + calibration.b)
+    return p
+
+
+class Classifier:
+    """A model bundle ready to classify crops.
+
+    Args:
+        bundle: The model.
+        device: ``auto``, ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
+        batch_size: Crops a forward pass; None for the device's own.
+        precision: ``auto``, ``f32`` or ``bf16``.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, device: str = "auto", batch_size: int | None = None, precision: str = "auto"
+    ) -> None:
+        self.bundle = bundle
+        self.backend = TorchBackend(bundle, device=device, batch_size=batch_size, precision=precision)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's spec."""
+        return self.bundle.spec
+
+    @property
+    def batch_size(self) -> int:
+        """Crops a forward pass."""
+        return self.backend.batch_size
+
+    def predict(self, crops_NHWC: NDArray[np.uint8]) -> Probabilities:
+        """Classify crops.
+
+        Args:
+            crops_NHWC: RGB uint8, (N, crop_px, crop_px, 3), at the model's mpp; N may be 0.
+
+        Raises:
+            CropError: The crops have another shape or type.
+        """
+        side = self.spec.crop_px
+        if crops_NHWC.dtype != np.uint8 or crops_NHWC.shape[1:] != (side, side, 3):
+            raise CropError(f"crops must be uint8 (N, {side}, {side}, 3), not {crops_NHWC.dtype} {crops_NHWC.shape}.")
+        parts = [self._predict_batch(batch) for batch in self._batches(crops_NHWC)]
+        if not parts:
+            return Probabilities(np.empty(0), np.empty(0), np.empty((0, len(self.spec.experts))))
+        return Probabilities(
+            np.concatenate([part.p_atypical for part in parts]),
+            np.concatenate([part.p_hard for part in parts]),
+            np.concatenate([part.p_experts_NK for part in parts]),
+        )
+
+    def _batches(self, crops_NHWC: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+        for start in range(0, len(crops_NHWC), self.batch_size):
+            yield crops_NHWC[start : start + self.batch_size]
+
+    def _predict_batch(self, crops_NHWC: NDArray[np.uint8]) -> Probabilities:
+        logits = self.backend.logits(crops_NHWC)
+        p_experts_NK: Floats = expit(logits[EXPERTS])
+        no_head = np.full(len(crops_NHWC), np.nan)
+        p_hard: Floats = expit(logits[HARDNESS][:, 0]) if HARDNESS in logits else no_head
+        return Probabilities(calibrated(p_experts_NK, self.spec.calibration), p_hard, p_experts_NK)
+
+
+def load_model(
+    model: str | Path | None = None, *, device: str = "auto", batch_size: int | None = None, precision: str = "auto"
+) -> Classifier:
+    """Open a model bundle and put it on a device.
+
+    Args:
+        model: A shipped name, a bundle's folder, or None for the default model.
+        device: ``auto``, ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
+        batch_size: Crops a forward pass; None for the device's own.
+        precision: ``auto`` (bf16 on CUDA, else f32), ``f32`` or ``bf16``.
+
+    Raises:
+        BundleError: The bundle is missing, incomplete, altered or does not fit.
+        ConfigError: The device or precision is not to be had.
+
+    Example:
+        >>> from wsiamf import load_model
+        >>> load_model().spec.mpp
+        0.25
+    """
+    return Classifier(open_bundle(model), device=device, batch_size=batch_size, precision=precision)

@@ -1,0 +1,142 @@
+"""Crop images to a table of probabilities: ``wsiamf predict``."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from wsiamf.classes import AMF, NMF
+from wsiamf.crops import crop_hash, paint_padding_white, read_crop_image
+from wsiamf.errors import CropError
+from wsiamf.inference import Classifier
+from wsiamf.predictions import expert_columns
+
+logger = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+
+
+def find_crops(sources: Sequence[Path]) -> dict[str, Path]:
+    """The crop images among files and folders (searched to any depth), by the name they get in the table.
+
+    A file's name is its own, or its path within the folder that was given; where several sources are given and names repeat,
+    the folder's (or parent folder's) name stands before it.
+
+    Returns:
+        Name -> file; the sources in their order, a folder's files sorted.
+
+    Raises:
+        CropError: A source is missing, a folder holds no image, or two files would have the same name.
+    """
+    found = [(source, file) for source in sources for file in _images(source)]
+    short = [_name(source, file) for source, file in found]
+    repeated = {name for name, count in Counter(short).items() if count > 1}
+    names = [
+        f"{_prefix(source)}/{name}" if name in repeated else name
+        for (source, _), name in zip(found, short, strict=True)
+    ]
+    crops: dict[str, Path] = {}
+    for name, (_, file) in zip(names, found, strict=True):
+        if name in crops:
+            raise CropError(
+                f"{file} and {crops[name]}: both would be called {name} in the table; give one folder above them."
+            )
+        crops[name] = file
+    return crops
+
+
+def predict_crops(
+    crops: dict[str, Path],
+    classifier: Classifier,
+    *,
+    threshold: float,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> pd.DataFrame:
+    """Classify crop images.
+
+    Args:
+        crops: Name -> image file of exactly the model's crop size, at its mpp.
+        classifier: The model.
+        threshold: ``p_atypical >= threshold`` is labelled AMF.
+        on_progress: Called with the number of crops done and the number in all.
+
+    Returns:
+        Columns ``file, p_atypical, p_hard, p_atypical_expert_1..K, label``, in the order of ``crops``.
+
+    Raises:
+        CropError: An image is unreadable or has another size; names it.
+    """
+    known = set(classifier.spec.trained_on.crops)
+    parts: list[pd.DataFrame] = []
+    n_known = done = 0
+    for files in _batched(list(crops.values()), classifier.batch_size):
+        images = np.stack([_read(file, classifier.spec.crop_px) for file in files])
+        images = paint_padding_white(images)
+        n_known += sum(crop_hash(image) in known for image in images)
+        parts.append(_probabilities(classifier, images))
+        done += len(files)
+        on_progress(done, len(crops))
+    if n_known:
+        logger.warning("the model was trained on %d of these crops; figures measured on them are too good.", n_known)
+    columns = ["p_atypical", "p_hard", *expert_columns(len(classifier.spec.experts))]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns, dtype=float)
+    table.insert(0, "file", pd.Series(list(crops), dtype=object))
+    table["label"] = np.where(table["p_atypical"] >= threshold, AMF, NMF)
+    return table
+
+
+def arrow_table(table: pd.DataFrame) -> pa.Table:
+    """The table for ``predictions.write_csv``: probabilities to six decimals, nulls for what the model cannot say."""
+    return pa.Table.from_pandas(table.round(6), preserve_index=False).replace_schema_metadata(None)
+
+
+def _images(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise CropError(f"{source}: no such file or folder.")
+    images = sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    if not images:
+        raise CropError(f"{source}: holds no crop images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    return images
+
+
+def _name(source: Path, file: Path) -> str:
+    return file.name if source == file else file.relative_to(source).as_posix()
+
+
+def _prefix(source: Path) -> str:
+    folder = source.parent if source.is_file() else source
+    return folder.resolve().name
+
+
+def _read(file: Path, side: int) -> NDArray[np.uint8]:
+    crop = read_crop_image(file)
+    if crop.shape != (side, side, 3):
+        raise CropError(
+            f"{file}: is {crop.shape[1]}x{crop.shape[0]} px, but the model takes crops of {side}x{side} px at its mpp; "
+            "cut or resample it first."
+        )
+    return crop
+
+
+def _probabilities(classifier: Classifier, images: NDArray[np.uint8]) -> pd.DataFrame:
+    said = classifier.predict(images)
+    columns = {"p_atypical": said.p_atypical, "p_hard": said.p_hard}
+    experts = expert_columns(len(classifier.spec.experts))
+    return pd.DataFrame(columns | {name: said.p_experts_NK[:, k] for k, name in enumerate(experts)})
+
+
+def _batched(files: list[Path], size: int) -> Iterator[list[Path]]:
+    remaining = iter(files)
+    while batch := list(islice(remaining, size)):
+        yield batch

@@ -1,0 +1,9 @@
+"""Where figures count: regions of interest drawn in QuPath, or else a tissue mask; shapely geometry in level-0 px."""
+
+from __future__ import annotations
+
+from wsiamf.regions.qupath import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, read_regions
+from wsiamf.regions.region import Region
+from wsiamf.regions.tissue import tissue_region
+
+__all__ = ["DEFAULT_EXCLUDE", "DEFAULT_INCLUDE", "Region", "read_regions", "tissue_region"]

@@ -1,0 +1,340 @@
+"""``screen_slide``: from a slide and its points to the folder of results."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from wsiamf.bundle import open_bundle
+from wsiamf.candidates import Candidates, read_candidates
+from wsiamf.config import ScreenOptions, parse_screen_options
+from wsiamf.crops import ReadingPlan, plan_reading, read_crop
+from wsiamf.errors import ConfigError
+from wsiamf.export.contact_sheet import select_for_sheet, write_contact_sheet
+from wsiamf.export.qupath import write_detections, write_review
+from wsiamf.export.tables import write_hard_cases
+from wsiamf.export.uuids import assign_uuids
+from wsiamf.files import RUN_RECORD, check_replaceable, dump_json, sha256_file, staged_folder, write_text
+from wsiamf.geometry import SlideFrame
+from wsiamf.inference import Classifier
+from wsiamf.predictions import write_predictions
+from wsiamf.regions import Region, read_regions, tissue_region
+from wsiamf.screen.classify import Classified, OnProgress, check_unreadable, classify_candidates
+from wsiamf.screen.overview import read_overview
+from wsiamf.screen.record import check_own_folder, run_record
+from wsiamf.slide_names import result_folder_name
+from wsiamf.slides import Slide, open_slide, slide_facts
+from wsiamf.spec import ErrorRates, ModelSpec, load_error_rates
+from wsiamf.statuses import OK
+from wsiamf.summary import SummaryRules, apply_thresholds, rank_for_review, summarize
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_OUT: Final = "wsiamf-out"
+_BACKGROUND_SHARE: Final = 0.5  # more of the candidates than this off the tissue is a mistake somewhere
+
+
+@dataclass(frozen=True)
+class ScreenResult:
+    """What a screening gave.
+
+    Args:
+        folder: Where its files are.
+        summary: The content of ``summary.json``.
+        table: The content of ``predictions.parquet``.
+        warnings: What the user was told.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    table: pd.DataFrame
+    warnings: tuple[str, ...]
+
+
+@dataclass
+class _Warnings:
+    """Things to tell the user: logged as they come, and kept for the record."""
+
+    texts: list[str]
+
+    def add(self, text: str | None) -> None:
+        if text:
+            logger.warning("%s", text)
+            self.texts.append(text)
+
+
+def screen_slide(
+    slide: str | Path,
+    points: str | Path,
+    *,
+    out: str | Path = DEFAULT_OUT,
+    roi: str | Path | None = None,
+    model: str | Path | Classifier | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    precision: str = "auto",
+    slide_id: str | None = None,
+    error_rates: str | Path | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress = lambda _done, _total: None,
+    **options: Any,
+) -> ScreenResult:
+    """Classify the candidates of one slide and write ``out/<slide>/``.
+
+    Args:
+        slide: A whole-slide image or region image that OpenSlide or tifffile reads.
+        points: The candidates, in any format of ``wsiamf.candidates``.
+        out: Folder in which the slide's own folder is made.
+        roi: QuPath GeoJSON of regions to count in; a tissue mask is made where left out.
+        model: A shipped name, a bundle's folder, a loaded model, or None for the default.
+        device, batch_size, precision: As ``load_model``; unused where ``model`` is loaded already.
+        slide_id: Name of the slide's folder, in place of its file name without suffix.
+        error_rates: JSON with error rates measured on the user's own material.
+        overwrite: Replace an earlier result of this slide.
+        on_progress: Called with the number of candidates classified and the number in all.
+        **options: Fields of ``config.ScreenOptions``.
+
+    Raises:
+        WsiamfError: The slide, points, regions or model are unusable, or the results cannot be written; nothing is left
+            half-written.
+
+    Example:
+        >>> from wsiamf import screen_slide
+        >>> result = screen_slide("sample_data/sample.tiff", "sample_data/points.csv", hotspot_mm2=0.1)
+        >>> result.summary["n_amf"], result.summary["amf_fraction"]
+    """
+    started = datetime.now(UTC)
+    chosen = parse_screen_options(options)
+    rates = load_error_rates(Path(error_rates)) if error_rates is not None else None
+    with open_slide(slide, mpp=chosen.mpp) as opened:
+        folder = Path(out) / result_folder_name(opened.path, slide_id)
+        fingerprint = opened.fingerprint
+        check_replaceable(folder, overwrite=overwrite, may_replace=lambda old: check_own_folder(old, fingerprint))
+        run = _Run(opened, Path(points), Path(roi) if roi else None, chosen, rates)
+        run.read_inputs()
+        classifier = model if isinstance(model, Classifier) else _load(model, device, batch_size, precision)
+        run.classify(classifier, on_progress)
+        with staged_folder(
+            folder, overwrite=overwrite, may_replace=lambda old: check_own_folder(old, fingerprint)
+        ) as staged:
+            run.write(staged)
+            facts = {**run.facts(), "outputs": sorted(path.name for path in staged.iterdir())}
+            record = run_record(facts, started=started, host_paths=run.host_paths(folder))
+            write_text(staged / RUN_RECORD, dump_json(record))
+    return ScreenResult(folder, run.summary, run.table, tuple(run.warnings.texts))
+
+
+def _load(model: str | Path | None, device: str, batch_size: int | None, precision: str) -> Classifier:
+    return Classifier(open_bundle(model), device=device, batch_size=batch_size, precision=precision)
+
+
+class _Run:
+    """One screening, step by step; each step fills what the next one needs."""
+
+    candidates: Candidates
+    region: Region
+    plan: ReadingPlan
+    classifier: Classifier
+    table: pd.DataFrame
+    summary: dict[str, Any]
+
+    def __init__(
+        self, slide: Slide, points: Path, roi: Path | None, options: ScreenOptions, own_rates: ErrorRates | None
+    ) -> None:
+        self._slide = slide
+        self._points = points
+        self._roi = roi
+        self._options = options
+        self._own_rates = own_rates
+        self._frame: SlideFrame = slide.frame
+        self.warnings = _Warnings([])
+
+    def read_inputs(self) -> None:
+        """Regions and candidates: what can be wrong without reading a pixel."""
+        options = self._options
+        roi = self._read_roi()
+        self.candidates = read_candidates(
+            self._points,
+            self._slide,
+            points_frame=options.points_frame,
+            points_format=options.points_format,
+            min_score=options.min_score,
+            merge_um=options.merge_um,
+            include_non_mitotic=options.include_non_mitotic,
+            skip_bad_points=options.skip_bad_points,
+            within=roi.geometry if roi else None,
+        )
+        for note in self.candidates.notes:
+            self.warnings.add(f"{self._points.name}: {note}")
+        self._given_region = roi
+
+    def classify(self, classifier: Classifier, on_progress: OnProgress) -> None:
+        """Pixels to probabilities, labels, ranks and the summary."""
+        spec = classifier.spec
+        self.classifier = classifier
+        self._warn_training_slide(spec)
+        self.plan = plan_reading(
+            self._frame.mpp, self._slide.level_downsamples, target_mpp=spec.mpp, tolerance=spec.mpp_tolerance
+        )
+        flags = self._resolution_flags(spec)
+        classified = classify_candidates(self._slide, self.candidates.table, classifier, self.plan, on_progress)
+        self._report_pixels(classified)
+        tissue = self._tissue()
+        self.region = self._given_region or tissue
+        flags += self._background_flags(classified.table, tissue)
+        rules = self._rules(spec)
+        table = apply_thresholds(
+            self._with_places(classified.table), threshold=rules.threshold, hard_threshold=rules.hard_threshold
+        )
+        self.summary, table = summarize(
+            table, self._frame, self.region, rules, slide_facts=slide_facts(self._slide), flags=flags
+        )
+        self.table = rank_for_review(table, threshold=rules.threshold)
+
+    def write(self, folder: Path) -> None:
+        """Every file but the run record."""
+        spec, title = self.classifier.spec, self.classifier.bundle.title
+        write_predictions(self.table, folder, n_experts=len(spec.experts))
+        write_detections(
+            folder / "detections.geojson", self.table, frame=self._frame, model=title, experts=spec.experts
+        )
+        write_review(
+            folder / "review.geojson",
+            self.table,
+            self.summary["hotspots"],
+            frame=self._frame,
+            fingerprint=self._slide.fingerprint,
+            model=title,
+            experts=spec.experts,
+        )
+        write_hard_cases(folder / "hard_cases.csv", self.table)
+        self._write_contact_sheet(folder / "contact_sheet.png", spec)
+        write_text(folder / "summary.json", dump_json(self.summary))
+
+    def facts(self) -> dict[str, Any]:
+        """What ``run.json`` says of this run, apart from versions, times and host."""
+        backend = self.classifier.backend
+        return {
+            "options": self._options.model_dump(mode="json"),
+            "slide": {"name": self._slide.name, "fingerprint": self._slide.fingerprint, "mpp": self._frame.mpp}
+            | {"mpp_source": self._slide.mpp_source, "backend": self._slide.backend},
+            "reading": {"level": self.plan.level, "resampled": self.plan.resampled, "upsampled": self.plan.upsampled},
+            "points": {"name": self._points.name, "sha256": self.candidates.sha256, "format": self.candidates.format}
+            | {"frame": self.candidates.points_frame},
+            "regions": {"name": self._roi.name, "sha256": sha256_file(self._roi)} if self._roi else None,
+            "model": {"title": self.classifier.bundle.title, "sha256": self.classifier.bundle.sha256},
+            "error_rates": self._own_rates.model_dump(mode="json") if self._own_rates else None,
+            "backend": backend.name,
+            "precision": backend.precision,
+            "device_class": backend.device_class,
+            "batch_size": backend.batch_size,
+            "warnings": list(self.warnings.texts),
+        }
+
+    def host_paths(self, folder: Path) -> dict[str, str | None]:
+        """Absolute paths of inputs and output."""
+        return {
+            "slide": str(self._slide.path.absolute()),
+            "points": str(self._points.absolute()),
+            "regions": str(self._roi.absolute()) if self._roi else None,
+            "model": str(self.classifier.bundle.folder.absolute()),
+            "out": str(folder.absolute()),
+        }
+
+    def _read_roi(self) -> Region | None:
+        if self._roi is None:
+            return None
+        region = read_regions(
+            self._roi, self._frame, include=self._options.include_classes, exclude=self._options.exclude_classes
+        )
+        for note in region.notes:
+            self.warnings.add(f"{self._roi.name}: {note}")
+        return region
+
+    def _tissue(self) -> Region:
+        picture, scale, unreadable = read_overview(self._slide, self._frame.mpp)
+        if unreadable:
+            self.warnings.add(
+                f"{self._slide.name}: {unreadable} blocks of the overview are unreadable; taken for glass."
+            )
+        return tissue_region(picture, scale, self._frame)
+
+    def _warn_training_slide(self, spec: ModelSpec) -> None:
+        if named := spec.trained_on.slides_named(self._slide.name):
+            self.warnings.add(
+                f"{self._slide.name}: the model was trained on a slide of this name ({named[0]}); "
+                "if it is the same slide, its figures are too good."
+            )
+
+    def _resolution_flags(self, spec: ModelSpec) -> list[str]:
+        if not self.plan.resampled:
+            return []
+        if not self.plan.upsampled:
+            return ["resampled"]
+        self.warnings.add(
+            f"{self._slide.name}: {self._frame.mpp:.4g} um/px is coarser than the model's {spec.mpp:g}; the crops are "
+            "upsampled and lack detail that the model was trained on."
+        )
+        return ["upsampled"]
+
+    def _report_pixels(self, classified: Classified) -> None:
+        self.warnings.add(check_unreadable(classified, self._options.max_unreadable, self._slide.name))
+        if classified.n_trained_on:
+            self.warnings.add(
+                f"{self._slide.name}: the model was trained on {classified.n_trained_on} of these very crops; "
+                "figures measured on them are too good."
+            )
+
+    def _background_flags(self, table: pd.DataFrame, tissue: Region) -> list[str]:
+        counted = table[table["status"] == OK]
+        n_off = int((~tissue.contains(counted["x"].to_numpy(), counted["y"].to_numpy())).sum())
+        if n_off <= _BACKGROUND_SHARE * len(counted):
+            return []
+        self.warnings.add(
+            f"{self._points.name}: {n_off} of {len(counted)} candidates lie on background; check that the points belong to "
+            f"{self._slide.name} and are in level-0 pixels (--points-frame, or columns x_um, y_um)."
+        )
+        return ["most_points_on_background"]
+
+    def _rules(self, spec: ModelSpec) -> SummaryRules:
+        chosen = self._options.threshold
+        name = chosen if isinstance(chosen, str) else "given"
+        threshold = getattr(spec.thresholds, name) if isinstance(chosen, str) else chosen
+        if self._own_rates and self._own_rates.threshold != name:
+            raise ConfigError(
+                f"--error-rates: measured at the threshold {self._own_rates.threshold!r}, but {name!r} is in use; "
+                f"pass --threshold {self._own_rates.threshold}."
+            )
+        return SummaryRules(
+            threshold=threshold,
+            threshold_name=name,
+            hard_threshold=spec.thresholds.hard,
+            hotspot_mm2=self._options.hotspot_mm2,
+            definition=spec.definition,
+            error_rates=tuple(one for one in spec.error_rates if one.threshold == name),
+            own_error_rates=self._own_rates,
+            experts=spec.experts,
+            seed=self._options.seed,
+        )
+
+    def _with_places(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Add the other frames and the identity of every row."""
+        frame = self._frame
+        x, y = table["x"].to_numpy(), table["y"].to_numpy()
+        x_um, y_um = frame.um_from_px(x), frame.um_from_px(y)
+        x_qupath, y_qupath = frame.qupath_from_level0(x, y)
+        uuids = assign_uuids(self._slide.fingerprint, "detection", x_um, y_um)
+        return table.assign(uuid=uuids, x_um=x_um, y_um=y_um, x_qupath=x_qupath, y_qupath=y_qupath)
+
+    def _write_contact_sheet(self, path: Path, spec: ModelSpec) -> None:
+        sections = select_for_sheet(self.table, self._options.seed)
+        wanted = sorted({row for rows in sections.values() for row in rows})
+        x, y = self.table["x"].to_numpy(), self.table["y"].to_numpy()
+        crops = {row: read_crop(self._slide, (x[row], y[row]), self.plan, spec.crop_px) for row in wanted}
+        crop_mpp = spec.mpp if self.plan.resampled else self._frame.mpp * self.plan.downsample
+        write_contact_sheet(path, sections, crops, self.table, crop_mpp=crop_mpp)

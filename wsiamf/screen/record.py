@@ -1,0 +1,78 @@
+"""The run record: what was done, with what, to what; and whose folder it is."""
+
+from __future__ import annotations
+
+import json
+import platform
+import socket
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from wsiamf._version import __version__
+from wsiamf.errors import OutputExistsError
+from wsiamf.files import RUN_RECORD
+
+SCHEMA: Final = "wsiamf.run/1"
+ALGORITHM_VERSION: Final = 1
+"""Raised whenever the same input would give other numbers."""
+
+_LIBRARIES: Final = ("numpy", "openslide-python", "pandas", "pillow", "pyarrow", "scipy", "shapely", "timm", "torch")
+
+
+def run_record(facts: dict[str, Any], *, started: datetime, host_paths: dict[str, str | None]) -> dict[str, Any]:
+    """The content of ``run.json``; all that differs between two runs on one input stands under ``times`` and ``host``.
+
+    Args:
+        facts: Options, hashes, slide, model, backend, warnings and outputs.
+        started: When the run began.
+        host_paths: Absolute paths of what was read and written.
+    """
+    ended = datetime.now(UTC)
+    return {
+        "schema": SCHEMA,
+        "algorithm_version": ALGORITHM_VERSION,
+        "wsiamf": __version__,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        **facts,
+        "times": {
+            "started": started.isoformat(timespec="seconds"),
+            "ended": ended.isoformat(timespec="seconds"),
+            "seconds": round((ended - started).total_seconds(), 3),
+        },
+        "host": {"name": socket.gethostname(), "platform": platform.platform(), "paths": host_paths},
+    }
+
+
+def check_own_folder(folder: Path, fingerprint: str) -> None:
+    """Raise unless a folder holds wsiamf's results of this very slide and nothing else.
+
+    Raises:
+        OutputExistsError: It is not ours, holds another slide's results, or files that wsiamf did not write.
+    """
+    record = _read_record(folder)
+    if record is None:
+        raise OutputExistsError(
+            f"{folder}: holds no {RUN_RECORD} of wsiamf, so --overwrite does not touch it; choose another --out."
+        )
+    slide = record.get("slide", {})
+    if slide.get("fingerprint") != fingerprint:
+        raise OutputExistsError(
+            f"{folder}: holds the results of another slide ({slide.get('name')}); name this one with --slide-id."
+        )
+    written = {RUN_RECORD, *record.get("outputs", [])}
+    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in written)
+    if foreign:
+        raise OutputExistsError(
+            f"{folder}: holds {', '.join(foreign[:3])}, which wsiamf did not write; move it away, then --overwrite."
+        )
+
+
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads((folder / RUN_RECORD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(record, dict) and str(record.get("schema", "")).startswith("wsiamf.run/")
+    return record if ours else None

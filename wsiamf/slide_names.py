@@ -1,0 +1,37 @@
+"""File names of slides: which suffixes are a slide's, and what a slide's folder of results is called."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from wsiamf.errors import ConfigError
+
+# Only known suffixes are cut off: in "case.12" (no suffix written) the ".12" belongs to the name.
+_SUFFIX = re.compile(
+    r"(\.ome)?\.(svs|tiff?|btf|ndpi|mrxs|scn|vms|vmu|bif|svslide|dcm|zarr|czi|qptiff|isyntax|png|jpe?g|mha)$",
+    re.IGNORECASE,
+)
+
+
+def base_name(name: str) -> str:
+    """The last part of a path, whether it is written with ``/`` or, as on Windows, with a backslash."""
+    return re.split(r"[/\\]", name.strip())[-1]
+
+
+def slide_stem(name: str) -> str:
+    """Base name without a known slide suffix (``.ome.tiff`` is one)."""
+    return _SUFFIX.sub("", base_name(name))
+
+
+def result_folder_name(slide: Path, slide_id: str | None) -> str:
+    """Name of a slide's folder of results: ``slide_id``, else its stem (a slide that is a folder keeps its whole name).
+
+    Raises:
+        ConfigError: ``slide_id`` is no single path component.
+    """
+    if slide_id is None:
+        return slide.resolve().name if slide.is_dir() else slide_stem(slide.name)
+    if slide_id in ("", ".", "..") or re.search(r"[/\\\0]", slide_id):
+        raise ConfigError(f"--slide-id {slide_id!r}: must be one folder name, without slashes.")
+    return slide_id

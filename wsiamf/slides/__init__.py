@@ -1,0 +1,10 @@
+"""Slides and crop images: what opens them, and one interface over the libraries that read them."""
+
+from __future__ import annotations
+
+from wsiamf.slides.facts import slide_facts
+from wsiamf.slides.images import read_image
+from wsiamf.slides.interface import Slide, TileGrid
+from wsiamf.slides.opening import open_slide
+
+__all__ = ["Slide", "TileGrid", "open_slide", "read_image", "slide_facts"]

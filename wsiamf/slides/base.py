@@ -1,0 +1,152 @@
+"""What every backend's slide has in common: its description, read once at opening, and the checks before a reading."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsiamf.errors import SlideReadError
+from wsiamf.files import fingerprint
+from wsiamf.geometry import Bounds
+from wsiamf.slides.interface import Slide, TileGrid
+from wsiamf.slides.parts import slide_parts
+from wsiamf.slides.resolution import Resolution, stated_resolution
+
+
+@dataclass(frozen=True)
+class SlideDescription:
+    """What stands in a slide's header.
+
+    Args:
+        vendor: OpenSlide's vendor word.
+        level_dimensions: (width, height) of each level in px of that level, finest first.
+        level_downsamples: Level-0 px per px of each level.
+        tile_grids: The tiles of each level, None where it has none.
+        properties: Under OpenSlide's keys.
+    """
+
+    vendor: str
+    level_dimensions: tuple[tuple[int, int], ...]
+    level_downsamples: tuple[float, ...]
+    tile_grids: tuple[TileGrid | None, ...]
+    properties: Mapping[str, str]
+
+
+class DescribedSlide(Slide):
+    """A slide whose description outlives its file handle; a backend adds the reading of pixels.
+
+    Args:
+        path: The file.
+        description: Its header.
+        given: The caller's resolution, which overrides the file's.
+    """
+
+    def __init__(self, path: Path, description: SlideDescription, given: Resolution | None) -> None:
+        self._path = path
+        self._description = description
+        self._resolution = given or stated_resolution(description.properties)
+        self._fingerprint: str | None = None
+        self._closed = False
+
+    @property
+    def path(self) -> Path:  # noqa: D102 - documented in the interface, like all below
+        return self._path
+
+    @property
+    def vendor(self) -> str:
+        return self._description.vendor
+
+    @property
+    def level_dimensions(self) -> tuple[tuple[int, int], ...]:
+        return self._description.level_dimensions
+
+    @property
+    def level_downsamples(self) -> tuple[float, ...]:
+        return self._description.level_downsamples
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return MappingProxyType(dict(self._description.properties))
+
+    @property
+    def mpp(self) -> float:
+        return self._resolution.mpp(self.name)
+
+    @property
+    def mpp_source(self) -> str:
+        return self._resolution.source
+
+    @property
+    def bounds(self) -> Bounds:
+        return _bounds(self._description.properties, self.dimensions)
+
+    @property
+    def fingerprint(self) -> str:
+        if self._fingerprint is None:
+            try:
+                self._fingerprint = fingerprint(slide_parts(self._path, self.vendor, self._description.properties))
+            except OSError as error:
+                raise SlideReadError(f"{self._path}: cannot be read again: {error.strerror or error}.") from error
+        return self._fingerprint
+
+    def tile_grid(self, level: int) -> TileGrid | None:
+        self._check_level(level)
+        return self._description.tile_grids[level]
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        self._check_level(level)
+        if self._closed:
+            raise SlideReadError(f"{self._path}: the slide is closed.")
+        if min(size) < 0:
+            raise SlideReadError(f"{self._path}: a region cannot be {size[0]} x {size[1]} px.")
+        x, y = (int(value) for value in location)
+        width, height = (int(value) for value in size)
+        if self._misses(x, y, level, width, height):
+            return np.full((height, width, 3), self.background, dtype=np.uint8)
+        return self._read_pixels(x, y, level, width, height)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._release()
+
+    @abstractmethod
+    def _read_pixels(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
+        """As ``read_region``, for a region that meets the slide; the slide is open and the level exists."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Close the file."""
+
+    def _check_level(self, level: int) -> None:
+        if not 0 <= level < self.level_count:
+            raise SlideReadError(f"{self._path}: has no level {level}; the levels are 0 to {self.level_count - 1}.")
+
+    def _misses(self, x: int, y: int, level: int, width: int, height: int) -> bool:
+        """Whether the region lies wholly off the slide: no library is asked then, so any distance is allowed."""
+        downsample = self.level_downsamples[level]
+        slide_width, slide_height = self.dimensions
+        beyond = x >= slide_width or y >= slide_height
+        before = x + width * downsample <= 0 or y + height * downsample <= 0
+        return width == 0 or height == 0 or beyond or before
+
+
+def _bounds(properties: Mapping[str, str], dimensions: tuple[int, int]) -> Bounds:
+    whole = Bounds(0, 0, *dimensions)
+    try:
+        x, y, width, height = (int(properties[f"openslide.bounds-{key}"]) for key in ("x", "y", "width", "height"))
+    except (KeyError, ValueError):
+        return whole
+    inside = 0 <= x < x + width <= dimensions[0] and 0 <= y < y + height <= dimensions[1]
+    return Bounds(x, y, width, height) if inside else whole
+
+
+def grid_of(dimensions: Sequence[int], tile: tuple[int, int]) -> TileGrid:
+    """The grid of tiles of (width, height) px that covers an image of given (width, height)."""
+    return TileGrid(tile[0], tile[1], -(-dimensions[0] // tile[0]), -(-dimensions[1] // tile[1]))

@@ -1,0 +1,153 @@
+"""The ``Slide`` interface: OpenSlide's words, plus resolution, bounds, tiles and a fingerprint."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsiamf.geometry import Bounds, SlideFrame
+
+WHITE = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """How one level is cut into tiles in the file.
+
+    Args:
+        tile_width, tile_height: Size of a whole tile in px of the level.
+        columns, rows: Number of tiles; those of the last column and row may hang over the edge.
+    """
+
+    tile_width: int
+    tile_height: int
+    columns: int
+    rows: int
+
+
+class Slide(ABC):
+    """One open slide. Use it as a context manager, or call ``close``.
+
+    Pixels are RGB uint8; what lies outside the slide or is transparent has the colour ``background``. Every failure of the
+    library below leaves as a ``SlideError``. A slide is used by one thread at a time.
+    """
+
+    background: tuple[int, int, int] = WHITE
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """The file or folder that was opened."""
+
+    @property
+    @abstractmethod
+    def backend(self) -> str:
+        """Name of the reading library: ``openslide`` or ``tifffile``."""
+
+    @property
+    @abstractmethod
+    def vendor(self) -> str:
+        """OpenSlide's vendor word (``aperio``, ``mirax``, ``dicom``, ``generic-tiff``, ...)."""
+
+    @property
+    @abstractmethod
+    def level_dimensions(self) -> tuple[tuple[int, int], ...]:
+        """(width, height) of each level in px of that level, finest first."""
+
+    @property
+    @abstractmethod
+    def level_downsamples(self) -> tuple[float, ...]:
+        """Level-0 px per px of each level; the first is 1.0."""
+
+    @property
+    @abstractmethod
+    def properties(self) -> Mapping[str, str]:
+        """The file's metadata as text, under OpenSlide's keys."""
+
+    @property
+    @abstractmethod
+    def mpp(self) -> float:
+        """um per level-0 pixel, the mean of both axes.
+
+        Raises:
+            MppError: Missing, absurd (outside 0.05 to 20) or anisotropic by more than 2 %, and none was given.
+        """
+
+    @property
+    @abstractmethod
+    def mpp_source(self) -> str:
+        """Where ``mpp`` comes from: a property's key, ``tiff resolution tag`` or ``given``; ``none`` where it is missing."""
+
+    @property
+    @abstractmethod
+    def bounds(self) -> Bounds:
+        """The non-empty part of level 0 (``openslide.bounds-*``); all of it where the file names none."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """sha256 that names the slide's content without its path (``files.fingerprint`` over all its parts)."""
+
+    @abstractmethod
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read pixels of one level.
+
+        Args:
+            location: (x, y) of the upper left corner in *level-0* px; may lie outside the slide.
+            level: Index into ``level_dimensions``.
+            size: (width, height) of the region in px *of that level*.
+
+        Returns:
+            Array (height, width, 3), RGB uint8; what lies outside the slide is ``background``.
+
+        Raises:
+            SlideReadError: The pixels could not be decoded. The slide stays usable.
+        """
+
+    @abstractmethod
+    def tile_grid(self, level: int) -> TileGrid | None:
+        """The file's own tiles of a level, or None where the format has none or hides them."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the file; harmless when called twice."""
+
+    @property
+    def name(self) -> str:
+        """The file's (or folder's) own name, with its suffix."""
+        return self.path.name
+
+    @property
+    def dimensions(self) -> tuple[int, int]:
+        """(width, height) of level 0 in px."""
+        return self.level_dimensions[0]
+
+    @property
+    def level_count(self) -> int:
+        """Number of levels."""
+        return len(self.level_dimensions)
+
+    @property
+    def frame(self) -> SlideFrame:
+        """Size, mpp and bounds as a value that outlives the slide.
+
+        Raises:
+            MppError: As ``mpp``.
+        """
+        width, height = self.dimensions
+        return SlideFrame(width=width, height=height, mpp=self.mpp, bounds=self.bounds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

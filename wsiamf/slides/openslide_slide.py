@@ -1,0 +1,124 @@
+"""Slides through the OpenSlide library."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import openslide
+from numpy.typing import NDArray
+
+from wsiamf.errors import SlideReadError, UnsupportedSlideError
+from wsiamf.slides.base import DescribedSlide, SlideDescription, grid_of
+from wsiamf.slides.interface import TileGrid
+from wsiamf.slides.resolution import Resolution
+
+_log = logging.getLogger(__name__)
+
+_BAND_PX: Final = 1 << 26
+"""Most pixels asked of the library at once: 256 MiB as RGBA. (It refuses more than 2**29.)"""
+
+_FAILURES: Final = (openslide.OpenSlideError, ctypes.ArgumentError, OSError, ValueError)
+
+
+def openslide_vendor(path: Path) -> str | None:
+    """OpenSlide's vendor word for a file, None where it does not know the format."""
+    try:
+        vendor: str | None = openslide.OpenSlide.detect_format(path)
+    except _FAILURES as error:
+        _log.debug("%s: OpenSlide cannot tell the format: %s", path, error)
+        return None
+    return vendor
+
+
+class OpenSlideSlide(DescribedSlide):
+    """A slide that OpenSlide reads.
+
+    Args:
+        path: The file.
+        given: The caller's resolution, which overrides the file's.
+
+    Raises:
+        UnsupportedSlideError: OpenSlide refuses the file; names its reason.
+    """
+
+    def __init__(self, path: Path, given: Resolution | None = None) -> None:
+        self._handle: openslide.OpenSlide | None = _open(path)
+        super().__init__(path, _describe(self._handle), given)
+
+    @property
+    def backend(self) -> str:
+        return "openslide"
+
+    def _read_pixels(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
+        region = np.empty((height, width, 3), dtype=np.uint8)
+        band = max(1, _BAND_PX // width)
+        for top in range(0, height, band):
+            rows = min(band, height - top)
+            location = (x, y + round(top * self.level_downsamples[level]))
+            region[top : top + rows] = _over(self._read_rgba(location, level, (width, rows)), self.background)
+        return region
+
+    def _read_rgba(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        try:
+            if self._handle is None:
+                self._handle = openslide.OpenSlide(self.path)
+            return np.asarray(self._handle.read_region(location, level, size), dtype=np.uint8)
+        except _FAILURES as error:
+            # A handle refuses everything after its first error, so the next reading needs a new one.
+            self._release()
+            raise SlideReadError(
+                f"{self.path}: {size[0]} x {size[1]} px at {location} of level {level} cannot be decoded: {error}."
+            ) from error
+
+    def _release(self) -> None:
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+
+def _open(path: Path) -> openslide.OpenSlide:
+    try:
+        return openslide.OpenSlide(path)
+    except _FAILURES as error:
+        raise UnsupportedSlideError(
+            f"{path}: OpenSlide cannot open it: {error}. "
+            "Copy it again if it may be incomplete, else convert it to a format that OpenSlide reads."
+        ) from error
+
+
+def _describe(handle: openslide.OpenSlide) -> SlideDescription:
+    properties = dict(handle.properties)
+    dimensions = tuple((int(width), int(height)) for width, height in handle.level_dimensions)
+    return SlideDescription(
+        vendor=properties.get("openslide.vendor", "unknown"),
+        level_dimensions=dimensions,
+        level_downsamples=tuple(float(value) for value in handle.level_downsamples),
+        tile_grids=tuple(_tile_grid(properties, level, size) for level, size in enumerate(dimensions)),
+        properties=properties,
+    )
+
+
+def _tile_grid(properties: Mapping[str, str], level: int, dimensions: tuple[int, int]) -> TileGrid | None:
+    try:
+        width, height = (int(properties[f"openslide.level[{level}].tile-{side}"]) for side in ("width", "height"))
+    except (KeyError, ValueError):
+        return None
+    return grid_of(dimensions, (width, height)) if width > 0 and height > 0 else None
+
+
+def _over(rgba: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """RGBA, not premultiplied (openslide-python has divided the alpha out), laid over a colour."""
+    rgb, alpha = rgba[..., :3], rgba[..., 3]
+    if (alpha == 255).all():
+        return rgb
+    colour = np.array(background, dtype=np.uint8)
+    laid = np.where((alpha == 0)[..., None], colour, rgb)
+    mixed = (alpha > 0) & (alpha < 255)
+    share = alpha[mixed].astype(np.uint32)[:, None]
+    laid[mixed] = (rgb[mixed] * share + colour * (255 - share) + 127) // 255
+    return laid

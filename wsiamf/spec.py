@@ -1,0 +1,125 @@
+"""``ModelSpec``: everything about a model but its weights, as ``spec.json`` in the bundle holds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from wsiamf.errors import ConfigError, problem_line
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Channels = tuple[float, float, float]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Calibration(_Frozen):
+    """``p = sigmoid(a * z + b)``, z being the logit of the mean of the expert heads' probabilities."""
+
+    a: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
+    b: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+
+
+class Thresholds(_Frozen):
+    """Cut-offs on the calibrated ``p_atypical`` (``balanced``, ``count``) and on ``p_hard`` (``hard``); >= is positive."""
+
+    balanced: Probability
+    count: Probability
+    hard: Probability = 0.5
+
+
+class ErrorRates(_Frozen):
+    """How often the classifier was right in one domain, at one threshold, measured on figures it was not trained on."""
+
+    domain: str
+    """Where it was measured, for example ``AMi-Br (human breast)``."""
+    threshold: str
+    """The name of the threshold: ``balanced`` or ``count``."""
+    n_amf: Annotated[int, Field(ge=0)]
+    n_nmf: Annotated[int, Field(ge=0)]
+    sensitivity: Probability
+    """Share of the ``n_amf`` atypical figures called AMF."""
+    specificity: Probability
+    """Share of the ``n_nmf`` normal figures called NMF."""
+
+
+class TrainingData(_Frozen):
+    """What the weights have seen, so that a user is warned before a figure is measured on it."""
+
+    sets: tuple[str, ...] = ()
+    slides: tuple[str, ...] = ()
+    """``<set>/<slide file name>`` of every training slide."""
+    crops: tuple[str, ...] = ()
+    """First 16 hex digits of the sha256 of each training crop's pixels (RGB, after border painting), sorted."""
+
+    def slides_named(self, file_name: str) -> list[str]:
+        """Training slides whose file carries this name (another set's slide may carry it by chance)."""
+        return [slide for slide in self.slides if slide.rpartition("/")[2] == file_name]
+
+
+class ModelSpec(_Frozen):
+    """All that inference needs to know of a model, and all that a user must know about it.
+
+    The crop round a candidate is ``crop_px`` square at ``mpp`` um/px; of it the central ``view_px`` are shown to the network,
+    resized to ``input_px`` and normalised by ``mean`` and ``std`` (of RGB in 0..1).
+    """
+
+    schema_: Annotated[Literal["wsiamf.model/1"], Field(alias="schema")] = "wsiamf.model/1"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    version: str
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    backbone: str
+    """timm's name of the architecture."""
+    hidden: Annotated[int, Field(gt=0)] = 512
+    """Width of the shared fully connected layer."""
+    experts: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Rater ids such as ``ami-br/1``: one binary head each, in the order of the output."""
+    hardness: bool = True
+    """Whether there is a hard/easy head."""
+    phases: tuple[str, ...] = ()
+    """Classes of the auxiliary phase head; empty where there is none."""
+    crop_px: Annotated[int, Field(gt=0)] = 128
+    mpp: Annotated[float, Field(gt=0)] = 0.25
+    mpp_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.10
+    view_px: Annotated[int, Field(gt=0)] = 128
+    input_px: Annotated[int, Field(gt=0)] = 224
+    mean: Channels
+    std: Channels
+    calibration: Calibration = Calibration()
+    thresholds: Thresholds
+    definition: str
+    """Which convention says what is atypical, for example ``ami-br-2025`` (ring shapes are normal)."""
+    error_rates: tuple[ErrorRates, ...] = ()
+    trained_on: TrainingData = TrainingData()
+    parent: str | None = None
+    """sha256 of the bundle that this one was made from, if any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelSpec:
+        if self.view_px > self.crop_px:
+            raise ValueError(f"view_px {self.view_px} is larger than crop_px {self.crop_px}")
+        if len(set(self.experts)) != len(self.experts):
+            raise ValueError("two experts have the same rater id")
+        if min(self.std) <= 0:
+            raise ValueError("std must be positive")
+        return self
+
+
+def load_error_rates(path: Path) -> ErrorRates:
+    """Read error rates measured on the user's own material (JSON with the fields of ``ErrorRates``).
+
+    Raises:
+        ConfigError: The file is missing or malformed; names it and the field.
+    """
+    try:
+        return ErrorRates.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"--error-rates {path}: cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        raise ConfigError(f"--error-rates {path.name}: {problem_line(error.errors())}.") from error

