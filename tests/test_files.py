@@ -48,7 +48,10 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
 def test_a_failure_leaves_nothing(tmp_path: Path, failure: type[BaseException]) -> None:
-    with pytest.raises(failure), staged_folder(tmp_path / "deep" / "out", overwrite=False, may_replace=refuse) as staged:
+    with (
+        pytest.raises(failure),
+        staged_folder(tmp_path / "deep" / "out", overwrite=False, may_replace=refuse) as staged,
+    ):
         (staged / "a").write_text("1")
         raise failure
     assert list(tmp_path.iterdir()) == []

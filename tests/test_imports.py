@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "wsiamf"
 
 RANKS = {
+    "__main__": 10,
     "_version": 0,
     "errors": 0,
     "classes": 0,

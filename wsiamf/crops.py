@@ -180,10 +180,15 @@ def paint_padding_white(crops_NSS3: NDArray[np.uint8]) -> NDArray[np.uint8]:
         crops_NSS3: Crops, (N, S, S, 3); not changed.
     """
     painted = crops_NSS3.copy()
-    for crop in painted:
-        for view in (crop, crop[::-1], crop.transpose(1, 0, 2), crop.transpose(1, 0, 2)[::-1]):
-            filled = view.any(axis=(1, 2))
-            view[: int(np.argmax(filled)) if filled.any() else len(view)] = 255
+    filled_NSS = (crops_NSS3 != 0).any(axis=3)
+    for crop, filled in zip(painted, np.asarray(filled_NSS), strict=True):
+        for along in (0, 1):
+            line_filled = filled.any(axis=1 - along)
+            first = int(np.argmax(line_filled)) if line_filled.any() else len(line_filled)
+            last = len(line_filled) - int(np.argmax(line_filled[::-1]))
+            lines = crop if along == 0 else crop.transpose(1, 0, 2)
+            lines[:first] = 255
+            lines[last:] = 255
     return painted
 
 

@@ -31,7 +31,13 @@ def result_folder_name(slide: Path, slide_id: str | None) -> str:
         ConfigError: ``slide_id`` is no single path component.
     """
     if slide_id is None:
-        return slide.resolve().name if slide.is_dir() else slide_stem(slide.name)
-    if slide_id in ("", ".", "..") or re.search(r"[/\\\0]", slide_id):
-        raise ConfigError(f"--slide-id {slide_id!r}: must be one folder name, without slashes.")
+        name = slide.absolute().name
+        return name if slide.is_dir() else slide_stem(name) or name
+    if (
+        not slide_id.strip()
+        or slide_id in {".", ".."}
+        or not slide_id.isprintable()
+        or set(slide_id) & set('/\\:*?"<>|')
+    ):
+        raise ConfigError(f'--slide-id {slide_id!r}: must be one plain folder name, without / \\ : * ? " < > |.')
     return slide_id

@@ -9,6 +9,8 @@ import click
 
 from wsiamf.cli import options
 
+SCHEMA = "wsiamf.info/1"
+
 
 @click.command()
 @click.argument("slide", type=options.FILE)
@@ -21,7 +23,7 @@ def info(slide: Path, mpp: float | None, as_json: bool) -> None:
 
     with open_slide(slide, mpp=mpp) as opened:
         facts = slide_facts(opened)
-    click.echo(dump_json(facts).rstrip() if as_json else "\n".join(_lines(facts)))
+    click.echo(dump_json({"schema": SCHEMA, **facts}).rstrip() if as_json else "\n".join(_lines(facts)))
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:

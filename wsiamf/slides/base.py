@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.errors import SlideReadError
-from wsiamf.files import fingerprint
 from wsiamf.geometry import Bounds
 from wsiamf.slides.interface import Slide, TileGrid
-from wsiamf.slides.parts import slide_parts
+from wsiamf.slides.parts import slide_fingerprint
 from wsiamf.slides.resolution import Resolution, stated_resolution
 
 
@@ -50,12 +49,13 @@ class DescribedSlide(Slide):
     def __init__(self, path: Path, description: SlideDescription, given: Resolution | None) -> None:
         self._path = path
         self._description = description
+        self._properties = MappingProxyType(dict(description.properties))
         self._resolution = given or stated_resolution(description.properties)
         self._fingerprint: str | None = None
         self._closed = False
 
     @property
-    def path(self) -> Path:  # noqa: D102 - documented in the interface, like all below
+    def path(self) -> Path:
         return self._path
 
     @property
@@ -72,7 +72,7 @@ class DescribedSlide(Slide):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return MappingProxyType(dict(self._description.properties))
+        return self._properties
 
     @property
     def mpp(self) -> float:
@@ -90,7 +90,7 @@ class DescribedSlide(Slide):
     def fingerprint(self) -> str:
         if self._fingerprint is None:
             try:
-                self._fingerprint = fingerprint(slide_parts(self._path, self.vendor, self._description.properties))
+                self._fingerprint = slide_fingerprint(self._path, self.vendor, self._properties)
             except OSError as error:
                 raise SlideReadError(f"{self._path}: cannot be read again: {error.strerror or error}.") from error
         return self._fingerprint

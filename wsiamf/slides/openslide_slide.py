@@ -60,7 +60,7 @@ class OpenSlideSlide(DescribedSlide):
         for top in range(0, height, band):
             rows = min(band, height - top)
             location = (x, y + round(top * self.level_downsamples[level]))
-            region[top : top + rows] = _over(self._read_rgba(location, level, (width, rows)), self.background)
+            region[top : top + rows] = lay_over(self._read_rgba(location, level, (width, rows)), self.background)
         return region
 
     def _read_rgba(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -111,8 +111,11 @@ def _tile_grid(properties: Mapping[str, str], level: int, dimensions: tuple[int,
     return grid_of(dimensions, (width, height)) if width > 0 and height > 0 else None
 
 
-def _over(rgba: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """RGBA, not premultiplied (openslide-python has divided the alpha out), laid over a colour."""
+def lay_over(rgba: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Lay RGBA pixels, (height, width, 4), over a colour.
+
+    Not premultiplied: the library's pixels are, but openslide-python divides the alpha out.
+    """
     rgb, alpha = rgba[..., :3], rgba[..., 3]
     if (alpha == 255).all():
         return rgb

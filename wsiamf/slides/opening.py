@@ -1,0 +1,81 @@
+"""Which library reads a slide: OpenSlide wherever it knows the format, tifffile for plain TIFFs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from wsiamf.errors import SlideNotFoundError, UnsupportedSlideError
+from wsiamf.slides.interface import Slide
+from wsiamf.slides.openslide_slide import OpenSlideSlide, openslide_vendor
+from wsiamf.slides.resolution import Resolution, given_resolution
+from wsiamf.slides.tiff_layout import open_tiff, refuse_incomplete, refuse_stack
+from wsiamf.slides.tifffile_slide import TifffileSlide
+
+_GENERIC: Final = "generic-tiff"
+_CHECKED_TIFF: Final = frozenset({_GENERIC, "aperio"})
+"""Vendors whose files obey TIFF's own words on where tiles lie; others bend them (NDPI beyond 4 GiB)."""
+
+
+def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
+    """Open a whole-slide image or a plain TIFF region.
+
+    Args:
+        path: The file; for MRXS the ``.mrxs``, for DICOM any file of the series.
+        mpp: um per level-0 px, which overrides what the file states; needed where it states none that can be used.
+
+    Returns:
+        The open slide; close it, or use it as a context manager. A slide without a usable resolution opens too, and
+        raises when ``mpp`` is asked for.
+
+    Raises:
+        SlideNotFoundError: There is no such file.
+        UnsupportedSlideError: No library can read it, or it is damaged or incomplete.
+        MppError: ``mpp`` is not between 0.05 and 20.
+
+    Example:
+        >>> with open_slide("slide.svs") as slide:  # doctest: +SKIP
+        ...     crop = slide.read_region((5000, 4000), 0, (128, 128))
+    """
+    path = Path(path)
+    given = None if mpp is None else given_resolution(mpp)
+    _check_is_file(path)
+    vendor = openslide_vendor(path)
+    if vendor is None:
+        return TifffileSlide(path, given)
+    if vendor in _CHECKED_TIFF:
+        _check_tiff(path, vendor)
+    return _open_known(path, vendor, given)
+
+
+def _check_is_file(path: Path) -> None:
+    if path.is_dir():
+        raise UnsupportedSlideError(
+            f"{path}: a folder, not a slide; name the .mrxs file beside it, or one of the .dcm files in it."
+        )
+    try:
+        with path.open("rb"):
+            pass
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SlideNotFoundError(f"{path}: no such slide file.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UnsupportedSlideError(f"{path}: cannot be read: {reason}.") from error
+
+
+def _check_tiff(path: Path, vendor: str) -> None:
+    """Refuse what OpenSlide would open all the same: a file that ends too early, and the first plane of a stack."""
+    with open_tiff(path) as tiff:
+        refuse_incomplete(path, tiff)
+        if vendor == _GENERIC:
+            refuse_stack(path, tiff)
+
+
+def _open_known(path: Path, vendor: str, given: Resolution | None) -> Slide:
+    try:
+        return OpenSlideSlide(path, given)
+    except UnsupportedSlideError:
+        if vendor != _GENERIC:
+            raise
+        # No vendor's: a tiled TIFF whose compression OpenSlide lacks (WebP, JPEG 2000), which tifffile may have.
+        return TifffileSlide(path, given)

@@ -1,0 +1,217 @@
+"""What a TIFF file holds: whether it is whole, whose it is, its pyramid, and whether its pixels can be decoded."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import tifffile
+
+from wsiamf.errors import UnsupportedSlideError
+
+# tifffile logs what it stumbles over; what matters of it is raised here, so it need not reach stderr by itself as well.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+READ_FAILURES: Final = (
+    tifffile.TiffFileError,
+    OSError,
+    ValueError,  # tifffile's word for a compression without decoder
+    RuntimeError,  # imagecodecs' errors descend from it
+    TypeError,
+    LookupError,
+    ArithmeticError,  # sides of 0 px
+    EOFError,
+    ImportError,  # a codec that imagecodecs was built without
+    struct.error,
+)
+
+_VENDOR_FLAGS: Final = {
+    "svs": "Aperio",
+    "ndpi": "Hamamatsu",
+    "scn": "Leica",
+    "bif": "Ventana",
+    "philips": "Philips",
+    "avs": "Argos",
+    "qpi": "PerkinElmer",
+    "indica": "Indica Labs",
+    "sis": "Olympus",
+}
+_VENDOR_SUFFIXES: Final = {
+    ".svs",
+    ".ndpi",
+    ".scn",
+    ".bif",
+    ".svslide",
+    ".mrxs",
+    ".vms",
+    ".vmu",
+    ".czi",
+    ".dcm",
+    ".qptiff",
+}
+_VENDOR_COMPRESSIONS: Final = {33003, 33005}  # Aperio's JPEG 2000, one of them in YCbCr that no tag declares
+_COLOURS: Final = {
+    tifffile.PHOTOMETRIC.MINISWHITE: {1},
+    tifffile.PHOTOMETRIC.MINISBLACK: {1, 2},
+    tifffile.PHOTOMETRIC.RGB: {3, 4},
+    tifffile.PHOTOMETRIC.YCBCR: {3},
+}
+_ASPECT_PX: Final = 2  # a level's sides are rounded, so its aspect differs from level 0's by some px
+
+
+@contextmanager
+def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF for a look at its layout.
+
+    Raises:
+        UnsupportedSlideError: It is no TIFF, or its directory is damaged.
+    """
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            yield tiff
+    except READ_FAILURES as error:
+        raise UnsupportedSlideError(
+            f"{path}: no slide that OpenSlide or tifffile can read ({' '.join(str(error).split())}); "
+            "check that it is a slide, and copy it again if it may be incomplete."
+        ) from error
+
+
+def refuse_incomplete(path: Path, tiff: tifffile.TiffFile) -> None:
+    """Raise unless the whole file is there: every directory, and every tile or strip of every picture.
+
+    A copy that broke off often opens all the same, and would fail only at the tiles that are missing.
+
+    Raises:
+        UnsupportedSlideError: Something ends after the end of the file.
+    """
+    size = tiff.filehandle.size
+    if not len(tiff.pages) or _next_directory(tiff) != 0:
+        raise UnsupportedSlideError(_incomplete(path, "its directory ends after the end of the file"))
+    for page in all_pages(tiff):
+        if len(page.pages or ()) != len(page.subifds or ()):
+            raise UnsupportedSlideError(_incomplete(path, "a sub-directory ends after the end of the file"))
+        counts = np.asarray(page.databytecounts, dtype=np.int64)
+        ends = np.asarray(page.dataoffsets, dtype=np.int64)[: len(counts)] + counts[: len(page.dataoffsets)]
+        if (missing := int((ends > size).sum())) > 0:
+            raise UnsupportedSlideError(
+                _incomplete(path, f"{missing} of {len(ends)} tiles or strips lie beyond its end")
+            )
+
+
+def refuse_vendor(path: Path, tiff: tifffile.TiffFile) -> None:
+    """Raise where the file is a scanner vendor's, which only OpenSlide knows how to read in full.
+
+    Raises:
+        UnsupportedSlideError: It is.
+    """
+    vendor = next((name for flag, name in _VENDOR_FLAGS.items() if getattr(tiff, f"is_{flag}")), None)
+    if vendor is None and path.suffix.lower() in _VENDOR_SUFFIXES:
+        vendor = f"by its suffix, {path.suffix}"
+    if vendor is not None:
+        raise UnsupportedSlideError(
+            f"{path}: a scanner vendor's slide ({vendor}) that OpenSlide does not recognise, so it is damaged or of an "
+            "unknown version; copy it again from its source."
+        )
+
+
+def refuse_stack(path: Path, tiff: tifffile.TiffFile) -> None:
+    """Raise where the file holds several pictures of one size.
+
+    Raises:
+        UnsupportedSlideError: It does.
+    """
+    pages: list[Any] = list(tiff.pages)
+    sizes = [(page.imagewidth, page.imagelength) for page in pages]
+    if sizes.count(sizes[0]) > 1:
+        raise UnsupportedSlideError(
+            f"{path}: a stack of {sizes.count(sizes[0])} images of {sizes[0][0]} x {sizes[0][1]} px, not one slide; "
+            "stacks of crops are for `wsiamf predict`, and a z-stack needs one plane saved by itself."
+        )
+
+
+def pyramid(path: Path, tiff: tifffile.TiffFile) -> list[Any]:
+    """The pages that are levels of one picture, finest first: the first page, and what repeats it smaller.
+
+    Labels, macro images and thumbnails, marked as reduced or not, are left out where their shape gives them away.
+
+    Raises:
+        UnsupportedSlideError: A page that is not marked as reduced shows another picture.
+    """
+    pages: list[Any] = list(tiff.pages)
+    first = pages[0]
+    levels = [first]
+    for page in [*pages[1:], *(first.pages or ())]:
+        if _repeats(first, page) and page.imagewidth < levels[-1].imagewidth:
+            levels.append(page)
+        elif not page.is_reduced and not page.is_subifd:
+            raise UnsupportedSlideError(
+                f"{path}: holds several pictures that form no pyramid ({len(pages)} pages); save the slide by itself."
+            )
+    return levels
+
+
+def refuse_undecodable(path: Path, pages: Sequence[Any]) -> None:
+    """Raise unless every page is 8-bit grey or RGB in a compression that can be decoded here; decodes nothing.
+
+    Raises:
+        UnsupportedSlideError: Names what cannot be read.
+    """
+    for page in pages:
+        if (reason := _obstacle(page)) is not None:
+            raise UnsupportedSlideError(
+                f"{path}: {reason}; convert it to an 8-bit RGB TIFF, for instance with `vips tiffsave`."
+            )
+
+
+def all_pages(tiff: tifffile.TiffFile) -> Iterator[Any]:
+    """Every page, each followed by its sub-pages."""
+    for page in tiff.pages:
+        yield page
+        yield from page.pages or ()
+
+
+def _next_directory(tiff: tifffile.TiffFile) -> int | None:
+    """What the last directory names as its successor: 0 at the end of a whole file, None where that cannot be read."""
+    position = tiff.pages.next_page_offset
+    if position is None:
+        return None
+    tiff.filehandle.seek(position)
+    data = tiff.filehandle.read(tiff.tiff.offsetsize)
+    return int(struct.unpack(tiff.tiff.offsetformat, data)[0]) if len(data) == tiff.tiff.offsetsize else None
+
+
+def _incomplete(path: Path, what: str) -> str:
+    return f"{path}: the file is incomplete, {what}; copy it again from its source."
+
+
+def _repeats(first: Any, page: Any) -> bool:
+    """Whether a page has the aspect of the first, within the rounding of its sides."""
+    scale = first.imagewidth / page.imagewidth
+    return bool(abs(first.imagelength / scale - page.imagelength) <= _ASPECT_PX)
+
+
+def _obstacle(page: Any) -> str | None:
+    if page.dtype != np.uint8 or page.bitspersample != 8 or page.imagedepth != 1:
+        return f"samples of {page.bitspersample} bits ({page.dtype}), where 8-bit colour is read"
+    if page.samplesperpixel not in _COLOURS.get(page.photometric, ()):
+        return (
+            f"colours of a kind that is not read ({page.samplesperpixel} samples, photometric {int(page.photometric)})"
+        )
+    if page.photometric == tifffile.PHOTOMETRIC.YCBCR and page.compression != tifffile.COMPRESSION.JPEG:
+        return "YCbCr colours outside JPEG"
+    if int(page.compression) in _VENDOR_COMPRESSIONS:
+        return f"a vendor's compression ({int(page.compression)}) that only OpenSlide reads"
+    if not _has_decoder(page.compression) or page.predictor not in tifffile.TIFF.UNPREDICTORS:
+        return f"compression {int(page.compression)} (predictor {int(page.predictor)}), which nothing here can decode"
+    return None
+
+
+def _has_decoder(compression: int) -> bool:
+    codecs = tifffile.TIFF.DECOMPRESSORS
+    # imagecodecs puts a stub, which raises when called, in the place of a codec that it was built without.
+    return compression in codecs and codecs[compression].__name__ != "stub_decode"

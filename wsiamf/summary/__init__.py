@@ -1,0 +1,9 @@
+"""Predictions to a slide's counts, ratios with their uncertainty, hotspots, and the order of review."""
+
+from __future__ import annotations
+
+from wsiamf.summary.ranking import rank_for_review
+from wsiamf.summary.slide_summary import summarize
+from wsiamf.summary.thresholds import SummaryRules, apply_thresholds
+
+__all__ = ["SummaryRules", "apply_thresholds", "rank_for_review", "summarize"]
