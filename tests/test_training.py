@@ -20,7 +20,13 @@ from wsiamf.errors import ConfigError, TrainingError
 from wsiamf.inference import Classifier
 from wsiamf.model import MitosisClassifier, Preprocess
 from wsiamf.training.augment import StainJitter, build_augmentation
-from wsiamf.training.calibration import balanced_threshold, count_threshold, fit_calibration, fit_thresholds
+from wsiamf.training.calibration import (
+    bagged_threshold,
+    balanced_threshold,
+    count_threshold,
+    fit_calibration,
+    fit_hardness_calibration,
+)
 from wsiamf.training.fit import Trainer
 from wsiamf.training.labels import LabelledCrops, hardness, read_labelled_set, union
 from wsiamf.training.metrics import evaluate, expected_calibration_error
@@ -211,7 +217,17 @@ class TestCalibration:
         p = rng.random(200)
         amf = (rng.random(200) < p).astype(float)
         groups = np.repeat(np.arange(20), 10).astype(str)
-        assert fit_thresholds(p, amf, groups, seed=1) == fit_thresholds(p, amf, groups, seed=1)
+        for rule in (balanced_threshold, count_threshold):
+            first, again = (bagged_threshold(rule, p, amf, groups, seed=1) for _ in range(2))
+            assert first == again
+            assert abs(first - rule(p, amf)) < 0.15
+
+    def test_a_hardness_head_that_learnt_nothing_gives_the_base_rate(self) -> None:
+        hard = np.array([1.0, 0, 0, 0, 1, np.nan, 0, 0])
+        calibration = fit_hardness_calibration(-np.nan_to_num(hard), hard)
+        assert calibration.a == 0
+        assert expit(calibration.b) == pytest.approx(2 / 7)
+        assert fit_hardness_calibration(np.nan_to_num(hard) + np.arange(8) / 10, hard).a > 0
 
 
 class TestMetrics:

@@ -18,9 +18,12 @@ class _Frozen(BaseModel):
 
 
 class Calibration(_Frozen):
-    """``p = sigmoid(a * z + b)``, z being the logit of the mean of the expert heads' probabilities."""
+    """``p = sigmoid(a * z + b)``.
 
-    a: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
+    For ``p_atypical`` z is the logit of the mean of the expert heads' probabilities, for ``p_hard`` the hardness head's logit.
+    """
+
+    a: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 1.0
     b: Annotated[float, Field(allow_inf_nan=False)] = 0.0
 
 
@@ -90,6 +93,9 @@ class ModelSpec(_Frozen):
     mean: Channels
     std: Channels
     calibration: Calibration = Calibration()
+    """Of ``p_atypical``."""
+    hardness_calibration: Calibration = Calibration()
+    """Of ``p_hard``; a = 0 where the head says nothing beyond the base rate."""
     thresholds: Thresholds
     definition: str
     """Which convention says what is atypical, for example ``ami-br-2025`` (ring shapes are normal)."""

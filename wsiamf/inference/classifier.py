@@ -26,7 +26,7 @@ class Probabilities:
 
     Args:
         p_atypical: Calibrated probability of AMF, (N,).
-        p_hard: Probability that experts disagree, (N,); NaN where the model has no hardness head.
+        p_hard: Calibrated probability that experts disagree, (N,); NaN where the model has no hardness head.
         p_experts_NK: Each expert head's own probability of AMF, uncalibrated, in the order of ``ModelSpec.experts``.
     """
 
@@ -102,7 +102,8 @@ class Classifier:
         logits = self.backend.logits(crops_NHWC)
         p_experts_NK: Floats = expit(logits[EXPERTS])
         no_head = np.full(len(crops_NHWC), np.nan)
-        p_hard: Floats = expit(logits[HARDNESS][:, 0]) if HARDNESS in logits else no_head
+        hardness = self.spec.hardness_calibration
+        p_hard: Floats = expit(hardness.a * logits[HARDNESS][:, 0] + hardness.b) if HARDNESS in logits else no_head
         return Probabilities(calibrated(p_experts_NK, self.spec.calibration), p_hard, p_experts_NK)
 
 

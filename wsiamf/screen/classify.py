@@ -21,6 +21,7 @@ OnProgress = Callable[[int, int], None]
 """Called with the number of candidates done and the number in all."""
 
 _N_NAMED = 5
+_DECIMALS = 6  # of a probability: more would be noise of the arithmetic
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ def _fill(columns: dict[str, Floats], rows: NDArray[np.intp], batch: CropBatch, 
     places = rows[batch.rows[readable]]
     crops = batch.crops_NSS3[readable]
     said = classifier.predict(crops)
-    columns["p_atypical"][places] = said.p_atypical
-    columns["p_hard"][places] = said.p_hard
+    columns["p_atypical"][places] = said.p_atypical.round(_DECIMALS)
+    columns["p_hard"][places] = said.p_hard.round(_DECIMALS)
     columns["sharpness"][places] = sharpness(crops)
     for k, name in enumerate(expert_columns(len(classifier.spec.experts))):
-        columns[name][places] = said.p_experts_NK[:, k]
+        columns[name][places] = said.p_experts_NK[:, k].round(_DECIMALS)

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_OUT: Final = "wsiamf-out"
 _BACKGROUND_SHARE: Final = 0.5  # more of the candidates than this off the tissue is a mistake somewhere
+_UM_DECIMALS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -326,7 +327,7 @@ class _Run:
         """Add the other frames and the identity of every row."""
         frame = self._frame
         x, y = table["x"].to_numpy(), table["y"].to_numpy()
-        x_um, y_um = frame.um_from_px(x), frame.um_from_px(y)
+        x_um, y_um = frame.um_from_px(x).round(_UM_DECIMALS), frame.um_from_px(y).round(_UM_DECIMALS)
         x_qupath, y_qupath = frame.qupath_from_level0(x, y)
         uuids = assign_uuids(self._slide.fingerprint, "detection", x_um, y_um)
         return table.assign(uuid=uuids, x_um=x_um, y_um=y_um, x_qupath=x_qupath, y_qupath=y_qupath)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 from wsiamf.errors import TrainingError
-from wsiamf.spec import Calibration, Thresholds
+from wsiamf.spec import Calibration
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
+Rule = Callable[[Floats, Floats], float]
+"""Probabilities and truths (1 or 0) to a threshold."""
+
 _N_BOOTSTRAP = 500
 
 
@@ -30,6 +39,25 @@ def fit_calibration(z: Floats, amf: Floats) -> Calibration:
     if a <= 0:
         raise TrainingError("the model's logits fall as AMF grows likelier; it has learnt nothing usable.")
     return Calibration(a=a, b=b)
+
+
+def fit_hardness_calibration(z: Floats, hard: Floats) -> Calibration:
+    """The same for the hardness head; a = 0, that is the base rate for every figure, where the head has learnt nothing.
+
+    Args:
+        z: The hardness head's logit, (N,).
+        hard: 1 the raters disagreed, 0 they agreed, NaN unknown, (N,).
+    """
+    known = ~np.isnan(hard)
+    if len(np.unique(hard[known])) < 2:
+        raise TrainingError(
+            "calibrating the hardness head needs figures on which raters agree and others on which they do not."
+        )
+    try:
+        return fit_calibration(z[known], hard[known])
+    except TrainingError:
+        logger.warning("the hardness head has learnt nothing; p_hard is the share of hard figures everywhere")
+        return Calibration(a=0.0, b=float(logit(hard[known].mean())))
 
 
 def balanced_threshold(p: Floats, amf: Floats) -> float:
@@ -53,20 +81,18 @@ def count_threshold(p: Floats, amf: Floats) -> float:
     return float((descending[n_amf - 1] + below) / 2)
 
 
-def fit_thresholds(p: Floats, amf: Floats, groups: NDArray[np.str_], *, seed: int) -> Thresholds:
-    """Both thresholds, each the mean over bootstrap draws of groups (bagging).
+def bagged_threshold(rule: Rule, p: Floats, positive: Floats, groups: NDArray[np.str_], *, seed: int) -> float:
+    """The mean of a rule's threshold over bootstrap draws of groups (bagging), to four decimals.
 
     A few hundred figures leave the maximum of balanced accuracy on a ragged plateau; the mean over draws lies in the middle
     of it and varies far less from one validation set to the next.
     """
     generator = np.random.default_rng(seed)
     names = np.unique(groups)
-    balanced: list[float] = []
-    count: list[float] = []
-    while len(balanced) < _N_BOOTSTRAP:
+    values: list[float] = []
+    while len(values) < _N_BOOTSTRAP:
         drawn = generator.choice(names, size=len(names))
         rows = np.concatenate([np.flatnonzero(groups == name) for name in drawn])
-        if 0 < amf[rows].sum() < len(rows):
-            balanced.append(balanced_threshold(p[rows], amf[rows]))
-            count.append(count_threshold(p[rows], amf[rows]))
-    return Thresholds(balanced=round(float(np.mean(balanced)), 4), count=round(float(np.mean(count)), 4))
+        if 0 < positive[rows].sum() < len(rows):
+            values.append(rule(p[rows], positive[rows]))
+    return round(float(np.mean(values)), 4)

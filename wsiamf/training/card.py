@@ -20,12 +20,14 @@ class Measurement:
         domain: Name of the data set.
         threshold_name: ``balanced`` or ``count``.
         metrics: The figures.
+        hardness_auc: AUC of ``p_hard`` against the raters' disagreement; None where it cannot be told.
     """
 
     model: str
     domain: str
     threshold_name: str
     metrics: Metrics
+    hardness_auc: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -34,6 +36,7 @@ class Measurement:
             "domain": self.domain,
             "threshold_name": self.threshold_name,
             **self.metrics.to_json(),
+            "hardness_auc": None if self.hardness_auc is None else round(self.hardness_auc, 4),
         }
 
 
@@ -64,7 +67,8 @@ Classifies a mitotic figure as atypical (AMF) or normal (NMF) and says how likel
 | trained on | {n_crops} crops of {sets}; {n_slides} slides with a known name; seed {seed} |
 | raters (one head each) | {raters} |
 | calibration | p = sigmoid({a:.4f} z + {b:.4f}), z = logit of the mean of the expert heads |
-| thresholds | balanced {balanced}, count {count} on p_atypical; hard 0.5 on p_hard |
+| of difficulty | p_hard = sigmoid({hard_a:.4f} h + {hard_b:.4f}), h = logit of the hardness head |
+| thresholds | balanced {balanced}, count {count} on p_atypical; hard {hard} on p_hard |
 | weights | sha256 {weights} (float16; every figure below was measured on them) |
 
 ## Data and split
@@ -84,7 +88,8 @@ trained without that data set, since the shipped weights have seen the whole of 
 that the shipped model has not seen either.
 
 `balanced` maximises balanced accuracy and is used by `predict`; it over-counts a rare class. `count` makes false positives
-equal false negatives at the prevalence of the validation slides and is used by `screen`.
+equal false negatives at the prevalence of the validation slides and is used by `screen`. `hard` is chosen like `count`: as many
+validation figures are called hard as experts split on. {hardness}
 
 ## Limits
 
@@ -128,6 +133,10 @@ def render_card(config: TrainConfig, spec: ModelSpec, measurements: Sequence[Mea
         raters=", ".join(f"`{rater}`" for rater in spec.experts),
         a=spec.calibration.a,
         b=spec.calibration.b,
+        hard_a=spec.hardness_calibration.a,
+        hard_b=spec.hardness_calibration.b,
+        hard=spec.thresholds.hard,
+        hardness=_hardness_sentence(measurements),
         balanced=spec.thresholds.balanced,
         count=spec.thresholds.count,
         weights=spec.weights_sha256,
@@ -140,6 +149,12 @@ def render_card(config: TrainConfig, spec: ModelSpec, measurements: Sequence[Mea
 def _other_heads(spec: ModelSpec) -> str:
     hardness = ", 1 hard/easy head" if spec.hardness else ""
     return hardness + (f", {len(spec.phases)} phases (auxiliary, not reported)" if spec.phases else "")
+
+
+def _hardness_sentence(measurements: Sequence[Measurement]) -> str:
+    told = {one.domain: one.hardness_auc for one in measurements if one.hardness_auc is not None}
+    figures = " and ".join(f"{auc:.3f} on {domain}" for domain, auc in told.items())
+    return f"AUC of `p_hard` against the raters' disagreement: {figures}." if told else ""
 
 
 def _split_lines(config: TrainConfig) -> list[str]:

@@ -63,6 +63,12 @@ def expected_calibration_error(p: Floats, amf: Floats) -> float:
     return float(sum(gaps))
 
 
+def hardness_auc(p_hard: Floats, hard: Floats) -> float | None:
+    """AUC of ``p_hard`` against the raters' disagreement (1, 0, NaN unknown); None where it cannot be told."""
+    known = ~np.isnan(hard) & ~np.isnan(p_hard)
+    return float(roc_auc_score(hard[known], p_hard[known])) if len(np.unique(hard[known])) == 2 else None
+
+
 def evaluate(
     p: Floats, amf: Floats, groups: NDArray[Any], threshold: float, *, seed: int = 0, n_bootstrap: int = 2000
 ) -> Metrics:

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import expit, logit
 
 from wsiamf.bundle import Bundle, store_weights, write_bundle
 from wsiamf.classes import PHASES
@@ -23,11 +24,17 @@ from wsiamf.inference.classifier import calibrated, mean_expert_logit
 from wsiamf.inference.torch_backend import choose_device
 from wsiamf.model import MitosisClassifier, Preprocess
 from wsiamf.spec import Calibration, ErrorRates, ModelSpec, Thresholds, TrainingData
-from wsiamf.training.calibration import fit_calibration, fit_thresholds
+from wsiamf.training.calibration import (
+    bagged_threshold,
+    balanced_threshold,
+    count_threshold,
+    fit_calibration,
+    fit_hardness_calibration,
+)
 from wsiamf.training.card import LICENSE_TEXT, Measurement, render_card
 from wsiamf.training.fit import Trainer
 from wsiamf.training.labels import SET_NAMES, LabelledCrops, read_labelled_set, union
-from wsiamf.training.metrics import evaluate
+from wsiamf.training.metrics import evaluate, hardness_auc
 from wsiamf.training.pretrained import load_imagenet
 from wsiamf.training.splits import TEST, TRAIN, VALIDATION, split_by_slide
 
@@ -220,11 +227,28 @@ def _calibrate(weights: bytes, spec: ModelSpec, validation: LabelledCrops, folde
     raw = write_bundle(folder, weights, spec, card="", licenses="")
     said = Classifier(raw, device="cpu").predict(validation.crops_NSS3)
     amf, groups = validation.amf, validation.groups.to_numpy(dtype=str)
-    fitted = fit_calibration(mean_expert_logit(said.p_experts_NK), amf)
-    calibration = Calibration(a=round(fitted.a, 6), b=round(fitted.b, 6))
-    thresholds = fit_thresholds(calibrated(said.p_experts_NK, calibration), amf, groups, seed=seed)
-    final = spec.model_copy(update={"calibration": calibration, "thresholds": thresholds})
-    return write_bundle(folder, weights, final, card="", licenses="")
+    calibration = _rounded(fit_calibration(mean_expert_logit(said.p_experts_NK), amf))
+    p = calibrated(said.p_experts_NK, calibration)
+    fitted: dict[str, Any] = {"calibration": calibration}
+    hard_threshold = 0.5
+    if spec.hardness:
+        hard = validation.table["hard"].to_numpy(dtype=float)
+        z, known = logit(said.p_hard), ~np.isnan(hard)
+        hardness = _rounded(fit_hardness_calibration(z, hard))
+        p_hard = expit(hardness.a * z + hardness.b)
+        fitted["hardness_calibration"] = hardness
+        if hardness.a > 0:
+            hard_threshold = bagged_threshold(count_threshold, p_hard[known], hard[known], groups[known], seed=seed)
+    fitted["thresholds"] = Thresholds(
+        balanced=bagged_threshold(balanced_threshold, p, amf, groups, seed=seed),
+        count=bagged_threshold(count_threshold, p, amf, groups, seed=seed),
+        hard=hard_threshold,
+    )
+    return write_bundle(folder, weights, spec.model_copy(update=fitted), card="", licenses="")
+
+
+def _rounded(calibration: Calibration) -> Calibration:
+    return Calibration(a=round(calibration.a, 6), b=round(calibration.b, 6))
 
 
 def _predict(classifier: Classifier, data: LabelledCrops) -> pd.DataFrame:
@@ -236,8 +260,9 @@ def _measure(model: str, thresholds: Thresholds, table: pd.DataFrame) -> list[Me
     p, amf = table["p_atypical"].to_numpy(dtype=float), table["amf"].to_numpy(dtype=float)
     groups = table["group"].to_numpy(dtype=str)
     domain = str(table["set"].iloc[0])
+    hardness = hardness_auc(table["p_hard"].to_numpy(dtype=float), table["hard"].to_numpy(dtype=float))
     return [
-        Measurement(model, domain, name, evaluate(p, amf, groups, getattr(thresholds, name)))
+        Measurement(model, domain, name, evaluate(p, amf, groups, getattr(thresholds, name)), hardness)
         for name in THRESHOLD_NAMES
     ]
 
