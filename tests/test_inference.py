@@ -33,6 +33,19 @@ def test_probabilities_are_the_calibrated_mean_of_the_experts(tmp_path: Path, cr
     assert np.allclose(said.p_hard, expit(logits["hardness"][:, 0].double().numpy()), atol=1e-5)
 
 
+def test_views_average_over_turns_and_flips(tmp_path: Path, crops: NDArray[np.uint8]) -> None:
+    whole = Classifier(tiny_bundle(tmp_path / "8", views=8), device="cpu").predict(crops)
+    once = Classifier(tiny_bundle(tmp_path / "1"), device="cpu")
+    symmetries = [np.rot90(image, k, axes=(1, 2)) for image in (crops, crops[:, ::-1]) for k in range(4)]
+    each = [once.predict(np.ascontiguousarray(image)) for image in symmetries]
+    assert np.allclose(whole.p_experts_NK, np.mean([one.p_experts_NK for one in each], axis=0), atol=1e-6)
+    turned = Classifier(tiny_bundle(tmp_path / "8b", views=8), device="cpu").predict(
+        np.ascontiguousarray(symmetries[5])
+    )
+    assert np.allclose(whole.p_atypical, turned.p_atypical, atol=1e-5)
+    assert not np.allclose(each[0].p_atypical, each[1].p_atypical, atol=1e-5)
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
 def test_the_batch_size_changes_nothing(tmp_path: Path, crops: NDArray[np.uint8], batch_size: int) -> None:
     bundle = tiny_bundle(tmp_path)

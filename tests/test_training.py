@@ -306,7 +306,7 @@ class TestFit:
         network = MitosisClassifier("test_efficientnet", n_experts=3, n_phases=8, hidden=16, dropout=0.2)
         preprocess = Preprocess(view_px=96, input_px=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
         folder.mkdir(exist_ok=True)
-        trainer = Trainer(network, preprocess, config, data, data, folder, workers=0)
+        trainer = Trainer(network, preprocess, config, data, data, folder, seed=SEED, workers=0)
 
         def stop(progress: Any) -> None:
             if progress.epoch == stop_after:

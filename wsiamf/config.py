@@ -80,6 +80,8 @@ class NetworkConfig(_Frozen):
     """Whether AMi-Br's eight classes are learnt as an auxiliary task."""
     view_px: Count = 128
     input_px: Count = 224
+    views: Literal[1, 2, 4, 8] = 1
+    """Quarter turns and flips that inference averages over; training sees one, turned at random."""
     mean: Channels = (0.485, 0.456, 0.406)
     std: Channels = (0.229, 0.224, 0.225)
 
@@ -129,6 +131,8 @@ class FitConfig(_Frozen):
     clip_norm: Positive = 1.0
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Decay per step of the moving average of the weights that is evaluated and kept; 0 turns it off."""
+    runs: Count = 1
+    """Runs from the same starting weights, each with its own order of crops and augmentation, whose weights are averaged."""
     patience: Count = 20
     """Epochs without a better validation balanced accuracy after which training stops."""
 

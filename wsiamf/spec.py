@@ -90,6 +90,8 @@ class ModelSpec(_Frozen):
     mpp_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.10
     view_px: Annotated[int, Field(gt=0)] = 128
     input_px: Annotated[int, Field(gt=0)] = 224
+    views: Literal[1, 2, 4, 8] = 1
+    """Over how many of the eight quarter turns and flips of a crop the heads' probabilities are averaged."""
     mean: Channels
     std: Channels
     calibration: Calibration = Calibration()

@@ -37,8 +37,20 @@ class Probabilities:
 
 def mean_expert_logit(p_experts_NK: Floats) -> Floats:
     """z: the logit of the mean of the expert heads' probabilities, (N,)."""
-    z: Floats = logit(np.clip(p_experts_NK.mean(axis=1), _P_MIN, 1 - _P_MIN))
+    return safe_logit(p_experts_NK.mean(axis=1))
+
+
+def safe_logit(p: Floats) -> Floats:
+    """The logit, finite also where a probability is 0 or 1."""
+    z: Floats = logit(np.clip(p, _P_MIN, 1 - _P_MIN))
     return z
+
+
+def turned(crops_NHWC: NDArray[np.uint8], n_views: int) -> Iterator[NDArray[np.uint8]]:
+    """The first ``n_views`` of the eight symmetries of a square: quarter turns, then the quarter turns of the mirror image."""
+    for view in range(n_views):
+        mirrored = crops_NHWC[:, :, ::-1] if view >= 4 else crops_NHWC
+        yield np.ascontiguousarray(np.rot90(mirrored, view % 4, axes=(1, 2)))
 
 
 def calibrated(p_experts_NK: Floats, calibration: Calibration) -> Floats:
@@ -99,12 +111,22 @@ class Classifier:
             yield crops_NHWC[start : start + self.batch_size]
 
     def _predict_batch(self, crops_NHWC: NDArray[np.uint8]) -> Probabilities:
-        logits = self.backend.logits(crops_NHWC)
-        p_experts_NK: Floats = expit(logits[EXPERTS])
-        no_head = np.full(len(crops_NHWC), np.nan)
-        hardness = self.spec.hardness_calibration
-        p_hard: Floats = expit(hardness.a * logits[HARDNESS][:, 0] + hardness.b) if HARDNESS in logits else no_head
+        heads = self._heads(crops_NHWC)
+        p_experts_NK = heads[EXPERTS]
+        p_hard = np.full(len(crops_NHWC), np.nan)
+        if HARDNESS in heads:
+            hardness = self.spec.hardness_calibration
+            p_hard = expit(hardness.a * safe_logit(heads[HARDNESS][:, 0]) + hardness.b)
         return Probabilities(calibrated(p_experts_NK, self.spec.calibration), p_hard, p_experts_NK)
+
+    def _heads(self, crops_NHWC: NDArray[np.uint8]) -> dict[str, Floats]:
+        """Each head's uncalibrated probability, the mean over the views."""
+        views = [self.backend.logits(crops) for crops in turned(crops_NHWC, self.spec.views)]
+        return {
+            head: np.mean([expit(view[head]) for view in views], axis=0)
+            for head in (EXPERTS, HARDNESS)
+            if head in views[0]
+        }
 
 
 def load_model(

@@ -62,7 +62,8 @@ Classifies a mitotic figure as atypical (AMF) or normal (NMF) and says how likel
 | | |
 | --- | --- |
 | network | {backbone} -> {hidden} -> {n_experts} expert heads{heads} |
-| input | {crop_px} px crop at {mpp} um/px (within {tolerance:.0%} read as it is), central {view_px} px shown at {input_px} px |
+| input | {crop_px} px crop at {mpp} um/px (within {tolerance:.0%} read as it is) |
+| view | central {view_px} px shown at {input_px} px{views} |
 | definition of atypical | `{definition}`: aberrant chromosome arrangement; ring shapes are normal |
 | trained on | {n_crops} crops of {sets}; {n_slides} slides with a known name; seed {seed} |
 | raters (one head each) | {raters} |
@@ -125,6 +126,9 @@ def render_card(config: TrainConfig, spec: ModelSpec, measurements: Sequence[Mea
         tolerance=spec.mpp_tolerance,
         view_px=spec.view_px,
         input_px=spec.input_px,
+        views=""
+        if spec.views == 1
+        else f", mean over {spec.views} quarter turns" + (" and flips" if spec.views == 8 else ""),
         definition=spec.definition,
         n_crops=len(spec.trained_on.crops),
         sets=" and ".join(spec.trained_on.sets),

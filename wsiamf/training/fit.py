@@ -86,6 +86,7 @@ class Trainer:
         config: The whole configuration.
         train, validation: Labelled crops.
         folder: Where ``log.csv`` and ``state.pt`` go; exists.
+        seed: Of the order of crops and their augmentation.
         workers: Processes that augment.
     """
 
@@ -98,11 +99,13 @@ class Trainer:
         validation: LabelledCrops,
         folder: Path,
         *,
+        seed: int,
         workers: int = 2,
     ) -> None:
         self._config = config
         self._train, self._validation = train, validation
         self._folder = folder
+        self._seed = seed
         self._workers = workers
         self._device = next(network.parameters()).device
         self._network = network.to(memory_format=torch.channels_last)
@@ -150,7 +153,7 @@ class Trainer:
     def _epoch(self) -> None:
         started = time.perf_counter()
         epoch = self.progress.epoch + 1
-        torch.manual_seed(self._config.seed * 10_007 + epoch)
+        torch.manual_seed(self._seed * 10_007 + epoch)
         loss = self._train_epoch(epoch)
         validation = self._validate()
         score = validation["validation_balanced_accuracy"]
@@ -175,14 +178,14 @@ class Trainer:
         return float(np.mean(losses))
 
     def _loader(self, epoch: int) -> DataLoader[tuple[Tensor, ...]]:
-        dataset = _AugmentedCrops(self._train, self._augment, self._config.seed, epoch)
+        dataset = _AugmentedCrops(self._train, self._augment, self._seed, epoch)
         return DataLoader(
             dataset,
             batch_size=self._config.fit.batch_size,
             shuffle=True,
             drop_last=True,
             num_workers=self._workers,
-            generator=torch.Generator().manual_seed(self._config.seed * 10_007 + epoch),
+            generator=torch.Generator().manual_seed(self._seed * 10_007 + epoch),
         )
 
     def _step(self, batch: tuple[Tensor, ...]) -> float:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import expit, logit
+from scipy.special import expit
+from torch import Tensor
 
 from wsiamf.bundle import Bundle, store_weights, write_bundle
 from wsiamf.classes import PHASES
@@ -20,10 +22,11 @@ from wsiamf.crops import crop_hash
 from wsiamf.errors import TrainingError
 from wsiamf.files import dump_json, sha256_bytes, write_text
 from wsiamf.inference import Classifier
-from wsiamf.inference.classifier import calibrated, mean_expert_logit
+from wsiamf.inference.classifier import calibrated, mean_expert_logit, safe_logit
 from wsiamf.inference.torch_backend import choose_device
 from wsiamf.model import MitosisClassifier, Preprocess
 from wsiamf.spec import Calibration, ErrorRates, ModelSpec, Thresholds, TrainingData
+from wsiamf.training.averaging import average_weights, reestimate_statistics
 from wsiamf.training.calibration import (
     bagged_threshold,
     balanced_threshold,
@@ -32,7 +35,7 @@ from wsiamf.training.calibration import (
     fit_hardness_calibration,
 )
 from wsiamf.training.card import LICENSE_TEXT, Measurement, render_card
-from wsiamf.training.fit import Trainer
+from wsiamf.training.fit import Progress, Trainer
 from wsiamf.training.labels import SET_NAMES, LabelledCrops, read_labelled_set, union
 from wsiamf.training.metrics import evaluate, hardness_auc
 from wsiamf.training.pretrained import load_imagenet
@@ -43,6 +46,7 @@ logger = logging.getLogger(__name__)
 Sets = dict[str, LabelledCrops]
 Report = Callable[[str, int, dict[str, float]], None]
 """Called after each epoch with the model's name, the number of epochs and the epoch's line of the log."""
+_SEED_STEP: Final = 1000  # between the runs of one model
 THRESHOLD_NAMES: Final = ("balanced", "count")
 
 
@@ -159,13 +163,23 @@ def _with_raters(data: LabelledCrops, raters: list[str]) -> LabelledCrops:
 def _train_one(
     config: TrainConfig, parts: Parts, folder: Path, device: str, workers: int, report: Report
 ) -> TrainedModel:
-    folder.mkdir(parents=True, exist_ok=True)
     place = choose_device(device)
-    torch.manual_seed(config.seed)
-    network = _new_network(config, parts.train.raters).to(place)
     preprocess = _preprocess(config).to(place)
-    trainer = Trainer(network, preprocess, config, parts.train, parts.validation, folder, workers=workers)
-    network.load_state_dict(trainer.run(lambda progress: report(config.name, config.fit.epochs, progress.log[-1])))
+    found: list[dict[str, Tensor]] = []
+    for run in range(config.fit.runs):
+        torch.manual_seed(config.seed)
+        network = _new_network(config, parts.train.raters).to(place)
+        run_folder = folder / f"run-{run + 1}"
+        run_folder.mkdir(parents=True, exist_ok=True)
+        seed = config.seed + run * _SEED_STEP
+        trainer = Trainer(
+            network, preprocess, config, parts.train, parts.validation, run_folder, seed=seed, workers=workers
+        )
+        name = config.name if config.fit.runs == 1 else f"{config.name} run {run + 1}/{config.fit.runs}"
+        found.append(trainer.run(partial(_report_epoch, report, name, config.fit.epochs)))
+    network.load_state_dict(average_weights(found))
+    if len(found) > 1:
+        reestimate_statistics(network, preprocess, parts.train)
     weights = store_weights(network)
     spec = _spec(config, parts.train, weights)
     bundle = _calibrate(weights, spec, parts.validation, folder / "bundle", config.seed)
@@ -173,6 +187,10 @@ def _train_one(
     tables = [_predict(classifier, data) for data in parts.tests]
     measurements = [one for table in tables for one in _measure(config.name, bundle.spec.thresholds, table)]
     return TrainedModel(bundle, weights, tuple(measurements), pd.concat(tables).assign(model=config.name))
+
+
+def _report_epoch(report: Report, name: str, epochs: int, progress: Progress) -> None:
+    report(name, epochs, progress.log[-1])
 
 
 def _new_network(config: TrainConfig, raters: tuple[str, ...]) -> MitosisClassifier:
@@ -213,6 +231,7 @@ def _spec(config: TrainConfig, train: LabelledCrops, weights: bytes) -> ModelSpe
         phases=PHASES if net.phase else (),
         view_px=net.view_px,
         input_px=net.input_px,
+        views=net.views,
         mean=net.mean,
         std=net.std,
         thresholds=Thresholds(balanced=0.5, count=0.5),
@@ -233,7 +252,7 @@ def _calibrate(weights: bytes, spec: ModelSpec, validation: LabelledCrops, folde
     hard_threshold = 0.5
     if spec.hardness:
         hard = validation.table["hard"].to_numpy(dtype=float)
-        z, known = logit(said.p_hard), ~np.isnan(hard)
+        z, known = safe_logit(said.p_hard), ~np.isnan(hard)
         hardness = _rounded(fit_hardness_calibration(z, hard))
         p_hard = expit(hardness.a * z + hardness.b)
         fitted["hardness_calibration"] = hardness
