@@ -137,7 +137,7 @@ def test_progress_on_a_terminal(slide: Path, points: Path, model: str, tmp_path:
 
 def test_ctrl_c_leaves_nothing(slide: Path, tmp_path: Path, model: str) -> None:
     rng = np.random.default_rng(0)
-    rows = [f"{x},{y}" for x, y in rng.integers(0, 800, (20_000, 2))]
+    rows = [f"{x},{y}" for x, y in rng.integers(0, 800, (100_000, 2))]
     (tmp_path / "many.csv").write_text("\n".join(["x,y", *rows]))
     out = tmp_path / "out"
     arguments = ["screen", slide, "--points", tmp_path / "many.csv", "--out", out, "--model", model, "--merge-um", "0"]

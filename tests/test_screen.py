@@ -153,6 +153,32 @@ class TestOutputs:
         assert ((counted["p_atypical"] >= used) == (counted["label"] == "AMF")).all()
         assert str(used) in json.dumps(result.summary)
 
+    def test_own_error_rates_give_an_adjusted_fraction(
+        self, coded_slide: Path, points: Path, tiny: Classifier, tmp_path: Path
+    ) -> None:
+        rates = {
+            "domain": "ours",
+            "threshold": "count",
+            "n_amf": 60,
+            "n_nmf": 240,
+            "sensitivity": 0.8,
+            "specificity": 0.9,
+        }
+        path = tmp_path / "rates.json"
+        path.write_text(json.dumps(rates))
+        without = screen_slide(coded_slide, points, out=tmp_path / "a", model=tiny).summary
+        assert without["amf_fraction_error_adjusted"] is None
+        result = screen_slide(coded_slide, points, out=tmp_path / "b", model=tiny, error_rates=path)
+        share = result.summary["amf_fraction"]
+        assert result.summary["amf_fraction_error_adjusted"]["unclipped"] == pytest.approx(
+            (share + 0.9 - 1) / (0.8 + 0.9 - 1), rel=1e-5
+        )
+        with pytest.raises(ConfigError, match="pass --threshold count"):
+            screen_slide(coded_slide, points, out=tmp_path / "c", model=tiny, error_rates=path, threshold="balanced")
+        path.write_text(json.dumps(rates | {"sensitivity": 8}))
+        with pytest.raises(ConfigError, match=r"rates\.json: sensitivity"):
+            screen_slide(coded_slide, points, out=tmp_path / "c", model=tiny, error_rates=path)
+
 
 class TestPixels:
     def test_pasted_crops_get_the_probabilities_of_predict(self, shared_data: Path, tmp_path: Path) -> None:
