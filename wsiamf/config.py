@@ -145,6 +145,8 @@ class TrainConfig(_Frozen):
     seed: int = 0
     definition: str
     """Which convention says what is atypical; it goes into the bundle."""
+    note: str = ""
+    """Printed below the card's figures: what a reader must know of how the recipe was chosen."""
     data: DataConfig
     network: NetworkConfig
     loss: LossConfig = LossConfig()

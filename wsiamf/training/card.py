@@ -67,8 +67,8 @@ Classifies a mitotic figure as atypical (AMF) or normal (NMF) and says how likel
 | definition of atypical | `{definition}`: aberrant chromosome arrangement; ring shapes are normal |
 | trained on | {n_crops} crops of {sets}; {n_slides} slides with a known name; seed {seed} |
 | raters (one head each) | {raters} |
-| calibration | p = sigmoid({a:.4f} z + {b:.4f}), z = logit of the mean of the expert heads |
-| of difficulty | p_hard = sigmoid({hard_a:.4f} h + {hard_b:.4f}), h = logit of the hardness head |
+| calibration | p = sigmoid({a:.4f} z {b:+.4f}), z = logit of the mean of the expert heads |
+| of difficulty | p_hard = sigmoid({hard_a:.4f} h {hard_b:+.4f}), h = logit of the hardness head |
 | thresholds | balanced {balanced}, count {count} on p_atypical; hard {hard} on p_hard |
 | weights | sha256 {weights} (float16; every figure below was measured on them) |
 
@@ -91,7 +91,7 @@ that the shipped model has not seen either.
 `balanced` maximises balanced accuracy and is used by `predict`; it over-counts a rare class. `count` makes false positives
 equal false negatives at the prevalence of the validation slides and is used by `screen`. `hard` is chosen like `count`: as many
 validation figures are called hard as experts split on. {hardness}
-
+{note}
 ## Limits
 
 - Trained on human breast cancer (AMi-Br) and a mixture of tumours and species (AtNorM-MD), H&E, at about 0.25 um/px. Other
@@ -141,6 +141,7 @@ def render_card(config: TrainConfig, spec: ModelSpec, measurements: Sequence[Mea
         hard_b=spec.hardness_calibration.b,
         hard=spec.thresholds.hard,
         hardness=_hardness_sentence(measurements),
+        note=f"\n{config.note.strip()}\n" if config.note else "",
         balanced=spec.thresholds.balanced,
         count=spec.thresholds.count,
         weights=spec.weights_sha256,
