@@ -24,7 +24,7 @@ from wsiamf.cli import options
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--workers", type=click.IntRange(min=0), default=2, show_default=True, help="Processes that augment.")
 def train(config: str, data: Path | None, out: Path | None, device: str, workers: int) -> None:
-    """Train, calibrate and measure the model of CONFIG: a shipped name such as `default`, or a YAML file.
+    """Train the model of CONFIG, calibrate and measure it; CONFIG is a shipped name such as `default`, or a YAML file.
 
     The folder of the model bundle is printed on stdout.
     """
