@@ -111,7 +111,7 @@ def screen_slide(
     """
     started = datetime.now(UTC)
     chosen = parse_screen_options(options)
-    rates = load_error_rates(Path(error_rates)) if error_rates is not None else None
+    rates = _read_error_rates(Path(error_rates), chosen) if error_rates is not None else None
     with open_slide(slide, mpp=chosen.mpp) as opened:
         folder = Path(out) / result_folder_name(opened.path, slide_id)
         fingerprint = opened.fingerprint
@@ -132,6 +132,20 @@ def screen_slide(
 
 def _load(model: str | Path | None, device: str, batch_size: int | None, precision: str) -> Classifier:
     return Classifier(open_bundle(model), device=device, batch_size=batch_size, precision=precision)
+
+
+def _threshold_name(options: ScreenOptions) -> str:
+    return options.threshold if isinstance(options.threshold, str) else "given"
+
+
+def _read_error_rates(path: Path, options: ScreenOptions) -> ErrorRates:
+    rates = load_error_rates(path)
+    if rates.threshold != (name := _threshold_name(options)):
+        raise ConfigError(
+            f"--error-rates {path.name}: measured at the threshold {rates.threshold!r}, but {name!r} is in use; "
+            f"pass --threshold {rates.threshold}."
+        )
+    return rates
 
 
 class _Run:
@@ -304,13 +318,8 @@ class _Run:
 
     def _rules(self, spec: ModelSpec) -> SummaryRules:
         chosen = self._options.threshold
-        name = chosen if isinstance(chosen, str) else "given"
+        name = _threshold_name(self._options)
         threshold = getattr(spec.thresholds, name) if isinstance(chosen, str) else chosen
-        if self._own_rates and self._own_rates.threshold != name:
-            raise ConfigError(
-                f"--error-rates: measured at the threshold {self._own_rates.threshold!r}, but {name!r} is in use; "
-                f"pass --threshold {self._own_rates.threshold}."
-            )
         return SummaryRules(
             threshold=threshold,
             threshold_name=name,
