@@ -191,6 +191,7 @@ def test_a_hotspot_is_its_rectangle_and_counts(tmp_path: Path) -> None:
     assert hotspot["properties"]["name"] == "Hotspot 1: 23 MF, 5 AMF in 2.37 mm²"
     assert hotspot["properties"]["measurements"] == {
         "Hotspot rank": 1,
+        "Review rank": 1,
         "MF": 23,
         "AMF": 5,
         "NMF": 18,

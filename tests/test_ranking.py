@@ -121,7 +121,7 @@ def test_a_row_inside_the_hotspot_comes_before_its_like() -> None:
     ("values", "reason"),
     [
         ({}, "no difficulty seen (P(atypical) 0.01)"),
-        ({"in_hotspot": True}, "no difficulty seen (P(atypical) 0.01); inside a hotspot"),
+        ({"in_hotspot": True}, "no difficulty seen (P(atypical) 0.01); inside the first hotspot"),
         ({"hard": True, "p_hard": 0.412}, "likely a hard case (0.41)"),
         ({"hard": False, "p_hard": 0.9}, "no difficulty seen (P(atypical) 0.01)"),
         ({"p_atypical_expert_1": 0.8, "p_atypical_expert_2": 0.1}, "experts likely to disagree (0.74)"),
@@ -131,7 +131,7 @@ def test_a_row_inside_the_hotspot_comes_before_its_like() -> None:
             {"hard": True, "p_hard": 0.9, "p_atypical": 0.5, "crop_coverage": 0.5, "in_hotspot": True},
             (
                 "likely a hard case (0.90); near the threshold (0.50 against 0.50); "
-                "crop cut by the slide's edge (50% outside); inside a hotspot"
+                "crop cut by the slide's edge (50% outside); inside the first hotspot"
             ),
         ),
         (

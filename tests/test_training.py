@@ -271,7 +271,7 @@ class TestPretrained:
         assert rename_lite("_blocks.0._project_conv.weight", places) == "blocks.0.0.conv_pw.weight"
         assert rename_lite("_blocks.15._bn2.running_var", places) == "blocks.6.0.bn3.running_var"
         before = network.backbone.state_dict()["conv_head.weight"].clone()
-        assert "ImageNet" in load_imagenet(network.backbone, "tf_efficientnet_lite0")
+        load_imagenet(network.backbone, "tf_efficientnet_lite0")
         assert not torch.equal(before, network.backbone.state_dict()["conv_head.weight"])
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from wsiamf.errors import BundleError, problem_line
-from wsiamf.files import sha256_bytes, write_text
+from wsiamf.files import atomic_file, sha256_bytes, write_text
 from wsiamf.model import MitosisClassifier, build_network
 from wsiamf.spec import ModelSpec
 
@@ -127,8 +127,9 @@ def store_weights(network: MitosisClassifier) -> bytes:
 
 
 def write_bundle(folder: Path, weights: bytes, spec: ModelSpec, *, card: str, licenses: str) -> Bundle:
-    """Write a bundle into an existing, empty folder and open it."""
-    (folder / WEIGHTS).write_bytes(weights)
+    """Write a bundle into an existing folder, in place of one that is there, and open it."""
+    with atomic_file(folder / WEIGHTS) as path:
+        path.write_bytes(weights)
     write_text(folder / SPEC, spec.model_dump_json(indent=1, by_alias=True) + "\n")
     write_text(folder / CARD, card)
     write_text(folder / LICENSES, licenses)

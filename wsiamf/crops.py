@@ -222,7 +222,7 @@ def _read_level(slide: Slide, plan: ReadingPlan, origin: tuple[int, int], size: 
 
 
 def _tile_order(slide: Slide, plan: ReadingPlan, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Rows sorted by the tile of their centre, so that the library's tile cache is of use; by y where there are no tiles."""
+    """Rows sorted by the tile (where there are none, 256 px square) of their centre, so that a tile cache is of use."""
     grid = slide.tile_grid(plan.level)
     width, height = (grid.tile_width, grid.tile_height) if grid is not None else (256, 256)
     column = np.floor(xs / plan.downsample / width)

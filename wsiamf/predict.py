@@ -14,14 +14,15 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from wsiamf.classes import AMF, NMF
 from wsiamf.crops import crop_hash, paint_padding_white, read_crop_image
 from wsiamf.errors import CropError
 from wsiamf.inference import Classifier
 from wsiamf.predictions import expert_columns
+from wsiamf.summary import apply_thresholds
 
 logger = logging.getLogger(__name__)
 
+_DECIMALS: Final = 6  # of a probability, as in a slide's predictions
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 
 
@@ -90,13 +91,15 @@ def predict_crops(
     columns = ["p_atypical", "p_hard", *expert_columns(len(classifier.spec.experts))]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns, dtype=float)
     table.insert(0, "file", pd.Series(list(crops), dtype=object))
-    table["label"] = np.where(table["p_atypical"] >= threshold, AMF, NMF)
-    return table
+    table[columns] = table[columns].round(_DECIMALS)
+    return apply_thresholds(table, threshold=threshold, hard_threshold=classifier.spec.thresholds.hard).drop(
+        columns="hard"
+    )
 
 
 def arrow_table(table: pd.DataFrame) -> pa.Table:
-    """The table for ``predictions.write_csv``: probabilities to six decimals, nulls for what the model cannot say."""
-    return pa.Table.from_pandas(table.round(6), preserve_index=False).replace_schema_metadata(None)
+    """The table for ``predictions.write_csv``, with nulls for what the model cannot say."""
+    return pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
 
 
 def _images(source: Path) -> list[Path]:

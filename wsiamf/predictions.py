@@ -92,6 +92,11 @@ def arrow_schema(n_experts: int) -> pa.Schema:
     return pa.schema([*_HEAD, *experts, *_TAIL], metadata={_SCHEMA_KEY: SCHEMA.encode()})
 
 
+def column_names(n_experts: int) -> list[str]:
+    """Names of all columns, in their order."""
+    return [str(name) for name in arrow_schema(n_experts).names]
+
+
 def arrow_table(frame: pd.DataFrame, n_experts: int) -> pa.Table:
     """The table with exactly the schema's columns in its order; NaN and None become null."""
     schema = arrow_schema(n_experts)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wsiamf.errors import ConfigError, problem_line
+from wsiamf.slide_names import slide_stem
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Channels = tuple[float, float, float]
@@ -33,15 +34,21 @@ class Thresholds(_Frozen):
     balanced: Probability
     count: Probability
     hard: Probability = 0.5
+    experts: tuple[Probability, ...] = ()
+    """On each expert head's own, uncalibrated probability: as many called AMF as that rater called so; empty means 0.5."""
 
 
 class ErrorRates(_Frozen):
-    """How often the classifier was right in one domain, at one threshold, measured on figures it was not trained on."""
+    """How often a classifier was right in one domain, at one threshold, measured on figures it was not trained on."""
 
     domain: str
     """Where it was measured, for example ``AMi-Br (human breast)``."""
-    threshold: str
-    """The name of the threshold: ``balanced`` or ``count``."""
+    threshold: Literal["balanced", "count"] | Probability
+    """The threshold that was in use: the model's ``balanced`` or ``count``, or a number."""
+    model: str | None = None
+    """Which model was measured: the bundle's own, or a companion that was trained without this domain."""
+    cut_off: Probability | None = None
+    """The value of the threshold in the model that was measured."""
     n_amf: Annotated[int, Field(ge=0)]
     n_nmf: Annotated[int, Field(ge=0)]
     sensitivity: Probability
@@ -51,7 +58,10 @@ class ErrorRates(_Frozen):
 
 
 class TrainingData(_Frozen):
-    """What the weights have seen, so that a user is warned before a figure is measured on it."""
+    """What the weights have seen, in training or to choose epoch, calibration and thresholds.
+
+    A user is warned before a figure is measured on it.
+    """
 
     sets: tuple[str, ...] = ()
     slides: tuple[str, ...] = ()
@@ -60,8 +70,8 @@ class TrainingData(_Frozen):
     """First 16 hex digits of the sha256 of each training crop's pixels (RGB, after border painting), sorted."""
 
     def slides_named(self, file_name: str) -> list[str]:
-        """Training slides whose file carries this name (another set's slide may carry it by chance)."""
-        return [slide for slide in self.slides if slide.rpartition("/")[2] == file_name]
+        """Training slides whose file carries this name, whatever its suffix (another set's slide may do so by chance)."""
+        return [slide for slide in self.slides if slide_stem(slide) == slide_stem(file_name)]
 
 
 class ModelSpec(_Frozen):
@@ -75,7 +85,7 @@ class ModelSpec(_Frozen):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     version: str
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    backbone: str
+    backbone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
     """timm's name of the architecture."""
     hidden: Annotated[int, Field(gt=0)] = 512
     """Width of the shared fully connected layer."""
@@ -114,6 +124,8 @@ class ModelSpec(_Frozen):
             raise ValueError(f"view_px {self.view_px} is larger than crop_px {self.crop_px}")
         if len(set(self.experts)) != len(self.experts):
             raise ValueError("two experts have the same rater id")
+        if self.thresholds.experts and len(self.thresholds.experts) != len(self.experts):
+            raise ValueError(f"{len(self.thresholds.experts)} expert thresholds for {len(self.experts)} experts")
         if min(self.std) <= 0:
             raise ValueError("std must be positive")
         return self

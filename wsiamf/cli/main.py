@@ -88,7 +88,10 @@ def run(arguments: list[str]) -> int:
         click.echo(f"wsiamf: error: {' '.join(str(error).split())}", err=True)
         return 1
     except (KeyboardInterrupt, click.Abort):
-        click.echo("wsiamf: interrupted; nothing half-written was left.", err=True)
+        click.echo(
+            "wsiamf: interrupted; nothing half-written was left, and a training run goes on when called again.",
+            err=True,
+        )
         return 1
     except BrokenPipeError:
         return 1

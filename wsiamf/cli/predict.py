@@ -29,6 +29,7 @@ def predict(
 
     Writes one line a crop: file, p_atypical, p_hard, each expert head's probability, label.
     """
+    import logging
     import sys
 
     from wsiamf.cli.progress import progress_bar
@@ -42,6 +43,9 @@ def predict(
     found = find_crops(crops)
     classifier = load_model(model, device=device, batch_size=batch_size, precision=precision)
     cut_off = getattr(classifier.spec.thresholds, threshold) if isinstance(threshold, str) else threshold
+    if logging.getLogger("wsiamf").level < logging.ERROR:
+        name = f"{threshold} " if isinstance(threshold, str) else ""
+        click.echo(f"wsiamf: {classifier.bundle.title}, threshold {name}{cut_off} on p_atypical", err=True)
     with progress_bar("crops") as on_progress:
         table = arrow_table(predict_crops(found, classifier, threshold=cut_off, on_progress=on_progress))
     if out is None:

@@ -147,6 +147,7 @@ def _hotspot(hotspot: Hotspot, identity: str, model: str) -> Feature:
         "isLocked": True,
         "measurements": {
             "Hotspot rank": int(hotspot["rank"]),
+            "Review rank": int(hotspot["rank"]),
             "MF": int(hotspot["n"]),
             "AMF": int(hotspot["n_amf"]),
             "NMF": int(hotspot["n_nmf"]),

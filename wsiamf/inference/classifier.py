@@ -138,7 +138,7 @@ def load_model(
         model: A shipped name, a bundle's folder, or None for the default model.
         device: ``auto``, ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
         batch_size: Crops a forward pass; None for the device's own.
-        precision: ``auto`` (bf16 on CUDA, else f32), ``f32`` or ``bf16``.
+        precision: ``auto`` or ``f32``, or ``bf16`` on CUDA (mixed precision: faster, less exact).
 
     Raises:
         BundleError: The bundle is missing, incomplete, altered or does not fit.

@@ -1,4 +1,4 @@
-"""The torch backend: CUDA (bf16 by default), MPS and CPU (float32)."""
+"""The torch backend: CUDA, MPS and CPU, in float32; mixed precision (bf16) on CUDA where it is asked for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,15 @@ def choose_device(name: str) -> torch.device:
         return torch.device(next(device for device in ("cuda", "mps", "cpu") if present[device]))
     if not present[kind]:
         raise ConfigError(f"--device {name}: not available on this machine; use --device auto or cpu.")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"--device {name}: no device; write cpu, mps, cuda or cuda:0.") from error
+    if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s), counted from 0."
+        )
+    return device
 
 
 class TorchBackend:
@@ -42,7 +50,7 @@ class TorchBackend:
         bundle: The model.
         device: As ``choose_device``.
         batch_size: Crops a forward pass; None for the device's own.
-        precision: ``auto`` (bf16 on CUDA, else f32), ``f32`` or ``bf16`` (CUDA only).
+        precision: ``auto`` or ``f32``, or ``bf16`` (CUDA only): faster, and off by a few hundredths of ``p_atypical``.
     """
 
     name = "torch"
@@ -70,7 +78,7 @@ class TorchBackend:
         n = len(crops_NHWC)
         assert 0 < n <= self.batch_size
         padded = np.concatenate([crops_NHWC, np.repeat(crops_NHWC[-1:], self.batch_size - n, axis=0)])
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), self._autocast(), torch.backends.cudnn.flags(allow_tf32=False):
             images = self._preprocess(torch.from_numpy(padded).to(self._device))
             outputs = self._network(images.contiguous(memory_format=torch.channels_last))
         return {head: values[:n].double().cpu().numpy() for head, values in outputs.items()}
@@ -83,7 +91,7 @@ class TorchBackend:
 
 def _choose_precision(name: str, device: torch.device) -> str:
     if name == "auto":
-        return "bf16" if device.type == "cuda" else "f32"
+        return "f32"  # p_atypical agrees across devices to 1e-3, which bf16 does not
     if name not in ("f32", "bf16") or (name == "bf16" and device.type != "cuda"):
         raise ConfigError(f"--precision {name}: not to be had on {device.type}; choose auto or f32 (bf16 on CUDA).")
     return name

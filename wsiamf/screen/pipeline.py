@@ -18,11 +18,11 @@ from wsiamf.errors import ConfigError
 from wsiamf.export.contact_sheet import select_for_sheet, write_contact_sheet
 from wsiamf.export.qupath import write_detections, write_review
 from wsiamf.export.tables import write_hard_cases
-from wsiamf.export.uuids import assign_uuids
+from wsiamf.export.uuids import DETECTION, assign_uuids
 from wsiamf.files import RUN_RECORD, check_replaceable, dump_json, sha256_file, staged_folder, write_text
 from wsiamf.geometry import SlideFrame
 from wsiamf.inference import Classifier
-from wsiamf.predictions import write_predictions
+from wsiamf.predictions import column_names, write_predictions
 from wsiamf.regions import Region, read_regions, tissue_region
 from wsiamf.screen.classify import Classified, OnProgress, check_unreadable, classify_candidates
 from wsiamf.screen.overview import read_overview
@@ -140,9 +140,9 @@ def _threshold_name(options: ScreenOptions) -> str:
 
 def _read_error_rates(path: Path, options: ScreenOptions) -> ErrorRates:
     rates = load_error_rates(path)
-    if rates.threshold != (name := _threshold_name(options)):
+    if rates.threshold != options.threshold:
         raise ConfigError(
-            f"--error-rates {path.name}: measured at the threshold {rates.threshold!r}, but {name!r} is in use; "
+            f"--error-rates {path.name}: measured at the threshold {rates.threshold!r}, but {options.threshold!r} is in use; "
             f"pass --threshold {rates.threshold}."
         )
     return rates
@@ -201,6 +201,9 @@ class _Run:
         self._report_pixels(classified)
         tissue = self._tissue()
         self.region = self._given_region or tissue
+        if self._given_region is None:
+            for note in tissue.notes:
+                self.warnings.add(f"{self._slide.name}: {note}")
         flags += self._background_flags(classified.table, tissue)
         rules = self._rules(spec)
         table = apply_thresholds(
@@ -209,7 +212,8 @@ class _Run:
         self.summary, table = summarize(
             table, self._frame, self.region, rules, slide_facts=slide_facts(self._slide), flags=flags
         )
-        self.table = rank_for_review(table, threshold=rules.threshold)
+        ranked = rank_for_review(table, threshold=rules.threshold)
+        self.table = ranked[column_names(len(spec.experts))]
 
     def write(self, folder: Path) -> None:
         """Every file but the run record."""
@@ -241,7 +245,7 @@ class _Run:
             "reading": {"level": self.plan.level, "resampled": self.plan.resampled, "upsampled": self.plan.upsampled},
             "points": {"name": self._points.name, "sha256": self.candidates.sha256, "format": self.candidates.format}
             | {"frame": self.candidates.points_frame},
-            "regions": {"name": self._roi.name, "sha256": sha256_file(self._roi)} if self._roi else None,
+            "regions": {"name": self._roi.name, "sha256": self._roi_sha256} if self._roi else None,
             "model": {"title": self.classifier.bundle.title, "sha256": self.classifier.bundle.sha256},
             "error_rates": self._own_rates.model_dump(mode="json") if self._own_rates else None,
             "backend": backend.name,
@@ -264,6 +268,7 @@ class _Run:
     def _read_roi(self) -> Region | None:
         if self._roi is None:
             return None
+        self._roi_sha256 = sha256_file(self._roi) if self._roi.is_file() else ""
         region = read_regions(
             self._roi, self._frame, include=self._options.include_classes, exclude=self._options.exclude_classes
         )
@@ -329,6 +334,7 @@ class _Run:
             error_rates=tuple(one for one in spec.error_rates if one.threshold == name),
             own_error_rates=self._own_rates,
             experts=spec.experts,
+            expert_thresholds=spec.thresholds.experts,
             seed=self._options.seed,
         )
 
@@ -338,7 +344,7 @@ class _Run:
         x, y = table["x"].to_numpy(), table["y"].to_numpy()
         x_um, y_um = frame.um_from_px(x).round(_UM_DECIMALS), frame.um_from_px(y).round(_UM_DECIMALS)
         x_qupath, y_qupath = frame.qupath_from_level0(x, y)
-        uuids = assign_uuids(self._slide.fingerprint, "detection", x_um, y_um)
+        uuids = assign_uuids(self._slide.fingerprint, DETECTION, x_um, y_um)
         return table.assign(uuid=uuids, x_um=x_um, y_um=y_um, x_qupath=x_qupath, y_qupath=y_qupath)
 
     def _write_contact_sheet(self, path: Path, spec: ModelSpec) -> None:

@@ -18,7 +18,22 @@ SCHEMA: Final = "wsiamf.run/1"
 ALGORITHM_VERSION: Final = 1
 """Raised whenever the same input would give other numbers."""
 
-_LIBRARIES: Final = ("numpy", "openslide-python", "pandas", "pillow", "pyarrow", "scipy", "shapely", "timm", "torch")
+_LIBRARIES: Final = (
+    "imagecodecs",
+    "numpy",
+    "openslide-bin",
+    "openslide-python",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "safetensors",
+    "scipy",
+    "shapely",
+    "tifffile",
+    "timm",
+    "torch",
+    "torchvision",
+)
 
 
 def run_record(facts: dict[str, Any], *, started: datetime, host_paths: dict[str, str | None]) -> dict[str, Any]:
@@ -52,6 +67,10 @@ def check_own_folder(folder: Path, fingerprint: str) -> None:
         OutputExistsError: It is not ours, holds another slide's results, or files that wsiamf did not write.
     """
     record = _read_record(folder)
+    if record is not None and record["schema"] != SCHEMA:
+        raise OutputExistsError(
+            f"{folder}: written by another version ({record['schema']}, here {SCHEMA}); choose another --out."
+        )
     if record is None:
         raise OutputExistsError(
             f"{folder}: holds no {RUN_RECORD} of wsiamf, so --overwrite does not touch it; choose another --out."

@@ -72,7 +72,7 @@ class OpenSlideSlide(DescribedSlide):
             # A handle refuses everything after its first error, so the next reading needs a new one.
             self._release()
             raise SlideReadError(
-                f"{self.path}: {size[0]} x {size[1]} px at {location} of level {level} cannot be decoded: {error}."
+                f"{self.name}: {size[0]} x {size[1]} px at {location} of level {level} cannot be decoded: {error}."
             ) from error
 
     def _release(self) -> None:

@@ -70,7 +70,7 @@ class TifffileSlide(DescribedSlide):
         except READ_FAILURES as error:
             reason = " ".join(str(error).split())
             raise SlideReadError(
-                f"{self.path}: {width} x {height} px at {(x, y)} of level {level} cannot be decoded: {reason}."
+                f"{self.name}: {width} x {height} px at {(x, y)} of level {level} cannot be decoded: {reason}."
             ) from error
         return region
 

@@ -20,7 +20,6 @@ from wsiamf.summary.intervals import (
     wilson,
 )
 from wsiamf.summary.json_fields import NO_FIGURES, Fields, interval_fields, nullable, significant
-from wsiamf.summary.thresholds import EXPERT_THRESHOLD
 
 Floats = NDArray[np.float64]
 
@@ -73,17 +72,18 @@ def expected_fields(p_atypical: Floats) -> Fields:
     )
 
 
-def expert_fields(p_experts: Mapping[str, Floats]) -> Fields:
-    """``amf_fraction_expert_1..K``: the share of figures whose expert head says 0.5 or more.
+def expert_fields(p_experts: Mapping[str, Floats], cut_offs: Sequence[float]) -> Fields:
+    """``amf_fraction_expert_1..K``: the share of figures whose expert head says its cut-off or more.
 
     Args:
         p_experts: By rater id, in the order of the model's heads: probabilities of the counted figures, NaN for none.
+        cut_offs: One a head, on its own uncalibrated probability.
     """
     fields: Fields = {"experts": list(p_experts)}
-    for number, p in enumerate(p_experts.values(), start=1):
+    for number, (p, cut_off) in enumerate(zip(p_experts.values(), cut_offs, strict=True), start=1):
         known = p[~np.isnan(p)]
         reason = "not estimable: this expert's head gave no probability" if len(p) else NO_FIGURES
-        share = significant(float(np.mean(known >= EXPERT_THRESHOLD))) if len(known) else None
+        share = significant(float(np.mean(known >= cut_off))) if len(known) else None
         fields |= nullable(f"amf_fraction_expert_{number}", share, reason)
     return fields
 
@@ -102,7 +102,11 @@ def error_range_fields(n_amf: int, n: int, rates: Sequence[ErrorRates]) -> Field
     clipped = [(clip_share(share), domain) for share, domain in corrected if share is not None]
     (low, low_domain), (high, high_domain) = min(clipped), max(clipped)
     found = {"low": significant(low), "low_domain": low_domain, "high": significant(high), "high_domain": high_domain}
-    return nullable(name, {**found, "domains": [one.domain for one in rates]}, "")
+    return nullable(
+        name,
+        {**found, "domains": [one.domain for one in rates], "models": [one.model or "not stated" for one in rates]},
+        "",
+    )
 
 
 def error_adjusted_fields(n_amf: int, n: int, own: ErrorRates | None, *, seed: int) -> Fields:
@@ -124,7 +128,7 @@ def error_adjusted_fields(n_amf: int, n: int, own: ErrorRates | None, *, seed: i
         **nullable("unclipped_interval95", interval_fields(interval, *how, draws=DRAWS, seed=seed), reason),
         "clipped": significant(clip_share(share)),
         **nullable("clipped_interval95", interval_fields(clipped, *how, draws=DRAWS, seed=seed), reason),
-        "error_rates": own.model_dump(mode="json"),
+        "error_rates": own.model_dump(mode="json", exclude_none=True),
     }
     return nullable(name, found, "")
 

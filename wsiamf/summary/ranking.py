@@ -14,7 +14,7 @@ pair                    0.08 1 if another counted figure lies 7.5 to 15 um away:
                              anaphase-telophase figure, perhaps, detected as two
 quality                 0.07 the larger of the crop's share outside the slide and its blur, ``1 - sharpness / (0.4 x
                              the slide's median)`` where that is positive
-hotspot                 0.05 1 inside a hotspot, where a changed answer changes the count that is reported
+hotspot                 0.05 1 inside the first hotspot, where a changed answer changes the count that is reported
 ===================== ====== =====================================================================================
 
 The reason names the terms that stand out, the weightiest first, each with its number.
@@ -209,7 +209,7 @@ def _relative_sharpness(ranked: pd.DataFrame) -> Floats:
 
 def _hotspot(ranked: pd.DataFrame) -> _Term:
     inside = _flags(ranked, "in_hotspot")
-    return _Term(HOTSPOT_WEIGHT, inside.astype(np.float64), inside, ["inside a hotspot"] * len(ranked))
+    return _Term(HOTSPOT_WEIGHT, inside.astype(np.float64), inside, ["inside the first hotspot"] * len(ranked))
 
 
 def _reasons(ranked: pd.DataFrame, terms: list[_Term]) -> list[str]:

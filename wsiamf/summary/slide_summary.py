@@ -30,7 +30,7 @@ from wsiamf.summary.estimates import (
 )
 from wsiamf.summary.hotspot import MIN_SHARE, Rectangle, find_hotspots
 from wsiamf.summary.json_fields import NO_FIGURES, STATUS_OK, Fields, nullable, position, significant
-from wsiamf.summary.thresholds import EXPERT_THRESHOLD, SummaryRules, column_of_floats
+from wsiamf.summary.thresholds import SummaryRules, column_of_floats
 
 SCHEMA: Final = "wsiamf.summary/1"
 N_HOTSPOTS: Final = 3
@@ -121,7 +121,7 @@ def _thresholds(rules: SummaryRules) -> Fields:
         "name": rules.threshold_name,
         "p_atypical": rules.threshold,
         "p_hard": rules.hard_threshold,
-        "p_atypical_expert": EXPERT_THRESHOLD,
+        "p_atypical_experts": list(rules.expert_cut_offs),
     }
 
 
@@ -139,7 +139,7 @@ def _count_fields(rows: pd.DataFrame, counted: _Counted, rules: SummaryRules) ->
         **fraction_fields(n_amf, n),
         **ratio_fields(n_amf, n - n_amf),
         **expected_fields(counted.p_atypical),
-        **expert_fields(counted.p_experts),
+        **expert_fields(counted.p_experts, rules.expert_cut_offs),
         **error_range_fields(n_amf, n, rules.error_rates),
         **error_adjusted_fields(n_amf, n, rules.own_error_rates, seed=rules.seed),
     }

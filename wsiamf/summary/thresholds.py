@@ -1,4 +1,4 @@
-"""Probabilities to answers: the one place where thresholds are applied."""
+"""Probabilities to answers: the one place where a slide's or a crop's thresholds are applied."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wsiamf.classes import AMF, NMF
 from wsiamf.spec import ErrorRates
 
 EXPERT_THRESHOLD: Final = 0.5
-"""On an expert head's own probability: the heads are not calibrated, so the model's threshold means nothing to them."""
+"""On an expert head's own probability, where the model gives no threshold for the head."""
 
 DEFAULT_HOTSPOT_MM2: Final = 2.37
 """Ten high-power fields of 0.237 mm2 (Meuten 2016)."""
@@ -32,6 +32,7 @@ class SummaryRules:
         error_rates: The bundle's, for the threshold in use, one a domain.
         own_error_rates: Measured on the user's own material at the threshold in use.
         experts: Rater ids, in the order of the table's expert columns.
+        expert_thresholds: On each expert head's own probability, in the same order; empty for 0.5.
         seed: Of the bootstrap.
     """
 
@@ -43,7 +44,13 @@ class SummaryRules:
     error_rates: tuple[ErrorRates, ...] = ()
     own_error_rates: ErrorRates | None = None
     experts: tuple[str, ...] = ()
+    expert_thresholds: tuple[float, ...] = ()
     seed: int = 0
+
+    @property
+    def expert_cut_offs(self) -> tuple[float, ...]:
+        """One a head: ``expert_thresholds``, or 0.5 each."""
+        return self.expert_thresholds or (EXPERT_THRESHOLD,) * len(self.experts)
 
 
 def apply_thresholds(table: pd.DataFrame, *, threshold: float, hard_threshold: float) -> pd.DataFrame:

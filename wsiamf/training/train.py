@@ -20,9 +20,9 @@ from wsiamf.classes import PHASES
 from wsiamf.config import SetConfig, TrainConfig
 from wsiamf.crops import crop_hash
 from wsiamf.errors import TrainingError
-from wsiamf.files import dump_json, sha256_bytes, write_text
+from wsiamf.files import atomic_file, dump_json, output_errors, sha256_bytes, write_text
 from wsiamf.inference import Classifier
-from wsiamf.inference.classifier import calibrated, mean_expert_logit, safe_logit
+from wsiamf.inference.classifier import Floats, calibrated, mean_expert_logit, safe_logit
 from wsiamf.inference.torch_backend import choose_device
 from wsiamf.model import MitosisClassifier, Preprocess
 from wsiamf.spec import Calibration, ErrorRates, ModelSpec, Thresholds, TrainingData
@@ -34,7 +34,7 @@ from wsiamf.training.calibration import (
     fit_calibration,
     fit_hardness_calibration,
 )
-from wsiamf.training.card import LICENSE_TEXT, Measurement, render_card
+from wsiamf.training.card import Measurement, ThresholdName, license_text, render_card
 from wsiamf.training.fit import Progress, Trainer
 from wsiamf.training.labels import SET_NAMES, LabelledCrops, read_labelled_set, union
 from wsiamf.training.metrics import evaluate, hardness_auc
@@ -47,7 +47,7 @@ Sets = dict[str, LabelledCrops]
 Report = Callable[[str, int, dict[str, float]], None]
 """Called after each epoch with the model's name, the number of epochs and the epoch's line of the log."""
 _SEED_STEP: Final = 1000  # between the runs of one model
-THRESHOLD_NAMES: Final = ("balanced", "count")
+THRESHOLD_NAMES: Final[tuple[ThresholdName, ...]] = ("balanced", "count")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,12 @@ def train_model(
         TrainingError: The data are unusable, or the run in ``out`` is another configuration's.
     """
     sets: Sets = {one.kind: read_labelled_set(one, data_root) for one in config.data.sets}
-    out.mkdir(parents=True, exist_ok=True)
+    with output_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        return _train_into(config, sets, out, device, workers, report)
+
+
+def _train_into(config: TrainConfig, sets: Sets, out: Path, device: str, workers: int, report: Report) -> Bundle:
     main = _train_one(config, _parts(config, sets, config.data.sets), out / "main", device, workers, report)
     measurements = list(main.measurements)
     predictions = [main.predictions]
@@ -110,7 +115,8 @@ def train_model(
             second = _train_companion(config, sets, one, out, device, workers, report)
             measurements += second.measurements
             predictions.append(second.predictions)
-    pd.concat(predictions).to_csv(out / "test_predictions.csv", index=False, lineterminator="\n", float_format="%.6f")
+    with atomic_file(out / "test_predictions.csv") as path:
+        pd.concat(predictions).to_csv(path, index=False, lineterminator="\n", float_format="%.6f")
     write_text(out / "metrics.json", dump_json([one.to_json() for one in measurements]))
     return _finish(config, main, measurements, out / "bundle")
 
@@ -181,7 +187,7 @@ def _train_one(
     if len(found) > 1:
         reestimate_statistics(network, preprocess, parts.train)
     weights = store_weights(network)
-    spec = _spec(config, parts.train, weights)
+    spec = _spec(config, parts, weights)
     bundle = _calibrate(weights, spec, parts.validation, folder / "bundle", config.seed)
     classifier = Classifier(bundle, device=device, precision="f32")
     tables = [_predict(classifier, data) for data in parts.tests]
@@ -203,7 +209,7 @@ def _new_network(config: TrainConfig, raters: tuple[str, ...]) -> MitosisClassif
         dropout=config.network.dropout,
     )
     if config.network.pretrained == "imagenet":
-        logger.info("weights to start from: %s", load_imagenet(network.backbone, config.network.backbone))
+        load_imagenet(network.backbone, config.network.backbone)
     return network
 
 
@@ -212,8 +218,8 @@ def _preprocess(config: TrainConfig) -> Preprocess:
     return Preprocess(view_px=net.view_px, input_px=net.input_px, mean=net.mean, std=net.std)
 
 
-def _spec(config: TrainConfig, train: LabelledCrops, weights: bytes) -> ModelSpec:
-    net = config.network
+def _spec(config: TrainConfig, parts: Parts, weights: bytes) -> ModelSpec:
+    net, train = config.network, union([parts.train, parts.validation])
     slides = train.table.loc[train.table["slide"].notna(), ["set", "slide"]].drop_duplicates()
     seen = TrainingData(
         sets=tuple(train.table["set"].unique()),
@@ -226,7 +232,7 @@ def _spec(config: TrainConfig, train: LabelledCrops, weights: bytes) -> ModelSpe
         weights_sha256=sha256_bytes(weights),
         backbone=net.backbone,
         hidden=net.hidden,
-        experts=train.raters,
+        experts=parts.train.raters,
         hardness=net.hardness,
         phases=PHASES if net.phase else (),
         view_px=net.view_px,
@@ -260,10 +266,30 @@ def _calibrate(weights: bytes, spec: ModelSpec, validation: LabelledCrops, folde
             hard_threshold = bagged_threshold(count_threshold, p_hard[known], hard[known], groups[known], seed=seed)
     fitted["thresholds"] = Thresholds(
         balanced=bagged_threshold(balanced_threshold, p, amf, groups, seed=seed),
-        count=bagged_threshold(count_threshold, p, amf, groups, seed=seed),
+        count=(count := bagged_threshold(count_threshold, p, amf, groups, seed=seed)),
         hard=hard_threshold,
+        experts=_expert_thresholds(said.p_experts_NK, validation, calibration, count, seed),
     )
     return write_bundle(folder, weights, spec.model_copy(update=fitted), card="", licenses="")
+
+
+def _expert_thresholds(
+    p_experts_NK: Floats, validation: LabelledCrops, calibration: Calibration, count: float, seed: int
+) -> tuple[float, ...]:
+    """Each head's own cut: as many called AMF as its rater called so; where the rater saw none, the cut ``count`` implies."""
+    implied = float(expit((safe_logit(np.array([count]))[0] - calibration.b) / calibration.a))
+    groups = validation.groups.to_numpy(dtype=str)
+    cuts = []
+    for k, rater in enumerate(validation.raters):
+        votes = validation.votes[rater].to_numpy(dtype=float)
+        known = ~np.isnan(votes)
+        if 0 < votes[known].sum() < known.sum():
+            cuts.append(
+                bagged_threshold(count_threshold, p_experts_NK[known, k], votes[known], groups[known], seed=seed)
+            )
+        else:
+            cuts.append(round(implied, 4))
+    return tuple(cuts)
 
 
 def _rounded(calibration: Calibration) -> Calibration:
@@ -295,6 +321,8 @@ def _error_rates(measurements: list[Measurement]) -> tuple[ErrorRates, ...]:
             n_nmf=one.metrics.n - one.metrics.n_amf,
             sensitivity=round(one.metrics.sensitivity, 4),
             specificity=round(one.metrics.specificity, 4),
+            model=one.model,
+            cut_off=one.metrics.threshold,
         )
         for one in measurements
     )
@@ -304,4 +332,4 @@ def _finish(config: TrainConfig, main: TrainedModel, measurements: list[Measurem
     folder.mkdir(parents=True, exist_ok=True)
     spec = main.bundle.spec.model_copy(update={"error_rates": _error_rates(measurements)})
     card = render_card(config, spec, measurements)
-    return write_bundle(folder, main.weights, spec, card=card, licenses=LICENSE_TEXT)
+    return write_bundle(folder, main.weights, spec, card=card, licenses=license_text(config))
