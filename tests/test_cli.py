@@ -225,3 +225,40 @@ def test_help_is_quick() -> None:
     """Nothing heavy is loaded; how long it takes is shown by benchmarks, what is loaded by test_imports."""
     assert call("--help").returncode == 0
     assert call("--version").stdout.startswith("wsiamf, version ")
+
+
+def test_predict_never_overwrites_a_file_of_the_users(crops: Path, model: str, tmp_path: Path) -> None:
+    out = tmp_path / "mine.csv"
+    out.write_text("hello")
+    assert run(["predict", str(crops), "--model", model, "--out", str(out), "--overwrite"]) == 1
+    assert out.read_text() == "hello"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_stdout_is_one_line(crops: Path, model: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        arguments = [*WSIAMF, "-q", "predict", str(crops), "--model", model]
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "No space left" in done.stderr
+
+
+def test_odd_ids_are_drawn(slide: Path, model: str, tmp_path: Path) -> None:
+    (tmp_path / "odd.csv").write_text('id,x,y\n"a\nb",500,500\n' + "x" * 5000 + ",600,600\n")
+    assert (
+        run(
+            [
+                "-q",
+                "screen",
+                str(slide),
+                "--points",
+                str(tmp_path / "odd.csv"),
+                "--model",
+                model,
+                "--out",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )

@@ -81,10 +81,14 @@ def test_refusals_come_before_any_work(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()
     worked = False
-    for overwrite, message in ((False, "pass --overwrite"), (True, "not ours")):
+    for overwrite, may_replace, message in (
+        (False, accept, "pass --overwrite"),
+        (False, refuse, "not ours"),
+        (True, refuse, "not ours"),
+    ):
         with (
             pytest.raises(OutputExistsError, match=message),
-            staged_folder(target, overwrite=overwrite, may_replace=refuse),
+            staged_folder(target, overwrite=overwrite, may_replace=may_replace),
         ):
             worked = True
     assert not worked
@@ -107,7 +111,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with (
-            pytest.raises(OutputError, match="cannot be written: File too large"),
+            pytest.raises(OutputError, match=r"out/big: cannot be written: File too large"),
             staged_folder(tmp_path / "out", overwrite=False, may_replace=refuse) as staged,
         ):
             write_text(staged / "big", "x" * 10_000)

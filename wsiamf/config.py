@@ -173,7 +173,7 @@ class ScreenOptions(_Frozen):
     hotspot_mm2: Positive = 2.37
     max_unreadable: Fraction = 0.01
     """Share of candidates whose pixels may fail to decode before the slide fails."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Of the contact sheet's random crops and of every bootstrap."""
 
 

@@ -134,22 +134,36 @@ def staged_folder(target: Path, *, overwrite: bool, may_replace: Callable[[Path]
             temporary.chmod(0o777 & ~_umask())
             check_replaceable(target, overwrite=overwrite, may_replace=may_replace)
             _exchange(temporary, target)
-        except BaseException:
+        except BaseException as error:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)
             _remove_empty(made_parents)
+            if isinstance(error, OutputError) and temporary is not None:
+                raise type(error)(str(error).replace(str(temporary), str(target))) from error
             raise
 
 
 def check_replaceable(target: Path, *, overwrite: bool, may_replace: Callable[[Path], None]) -> None:
     """Raise an ``OutputExistsError`` unless ``target`` is free or may be replaced."""
+    _check_place(target)
     if not target.exists() and not target.is_symlink():
         return
-    if not overwrite:
-        raise OutputExistsError(f"{target}: exists already; pass --overwrite to replace it, or choose another --out.")
     if target.is_symlink() or not target.is_dir():
         raise OutputExistsError(f"{target}: is not a folder that wsiamf wrote; move it away or choose another --out.")
-    may_replace(target)
+    may_replace(target)  # first, so that --overwrite is named only where it helps
+    if not overwrite:
+        raise OutputExistsError(f"{target}: exists already; pass --overwrite to replace it, or choose another --out.")
+
+
+def _check_place(target: Path) -> None:
+    """Raise an ``OutputError`` where nothing can be made at ``target``; found before hours of work, not after."""
+    place = target.parent
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise OutputError(f"{target}: cannot be written: {place} is not a folder. Choose another place with --out.")
+    if not os.access(place, os.W_OK):
+        raise OutputError(f"{target}: cannot be written: {place} is read-only. Choose another place with --out.")
 
 
 def _exchange(temporary: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from wsiamf.crops import crop_hash, paint_padding_white, read_crop_image
-from wsiamf.errors import CropError
+from wsiamf.errors import CropError, OutputExistsError
 from wsiamf.inference import Classifier
 from wsiamf.predictions import expert_columns
 from wsiamf.summary import apply_thresholds
@@ -95,6 +95,15 @@ def predict_crops(
     return apply_thresholds(table, threshold=threshold, hard_threshold=classifier.spec.thresholds.hard).drop(
         columns="hard"
     )
+
+
+def refuse_foreign_table(out: Path) -> None:
+    """Raise an ``OutputExistsError`` where ``out`` is a file that is not an earlier table of crop predictions."""
+    if not out.is_file():
+        return
+    with out.open("rb") as stream:
+        if not stream.read(64).startswith(b"file,p_atypical,p_hard"):
+            raise OutputExistsError(f"{out}: is not a table that wsiamf wrote, so --overwrite does not touch it.")
 
 
 def arrow_table(table: pd.DataFrame) -> pa.Table:

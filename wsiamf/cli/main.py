@@ -93,7 +93,9 @@ def run(arguments: list[str]) -> int:
             err=True,
         )
         return 1
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # a reader that has seen enough is no error to talk of
+            click.echo(f"wsiamf: error: {error.filename or 'stdout'}: {error.strerror or error}", err=True)
         return 1
     return result if isinstance(result, int) else 0
 

@@ -53,7 +53,9 @@ def model_opts(command: Command) -> Command:
             help="auto: f32; bf16 on CUDA is faster and less exact.",
         ),
         click.option(
-            "--batch-size", type=click.IntRange(min=1), help="Crops a forward pass; left out: the device's own."
+            "--batch-size",
+            type=click.IntRange(min=1, max=4096),
+            help="Crops a forward pass; left out: the device's own.",
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
         click.option(

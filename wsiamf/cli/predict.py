@@ -33,13 +33,15 @@ def predict(
     import sys
 
     from wsiamf.cli.progress import progress_bar
+    from wsiamf.errors import OutputError
     from wsiamf.files import atomic_file, refuse_existing
     from wsiamf.inference import load_model
-    from wsiamf.predict import arrow_table, find_crops, predict_crops
+    from wsiamf.predict import arrow_table, find_crops, predict_crops, refuse_foreign_table
     from wsiamf.predictions import write_csv
 
     if out is not None:
         refuse_existing(out, overwrite=overwrite)
+        refuse_foreign_table(out)
     found = find_crops(crops)
     classifier = load_model(model, device=device, batch_size=batch_size, precision=precision)
     cut_off = getattr(classifier.spec.thresholds, threshold) if isinstance(threshold, str) else threshold
@@ -49,6 +51,8 @@ def predict(
     with progress_bar("crops") as on_progress:
         table = arrow_table(predict_crops(found, classifier, threshold=cut_off, on_progress=on_progress))
     if out is None:
+        if sys.stdout is None:
+            raise OutputError("stdout is closed; name a file with --out.")
         write_csv(table, sys.stdout.buffer)
         return
     with atomic_file(out) as path:

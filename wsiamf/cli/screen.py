@@ -77,7 +77,13 @@ from wsiamf.cli import options
 @click.option("--error-rates", type=options.FILE, help="JSON of error rates measured on your own material.")
 @options.mpp_opt
 @click.option("--slide-id", help="Name of the slide's folder; left out: its file name without suffix.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random crops and of every bootstrap.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the random crops and of every bootstrap.",
+)
 @options.overwrite_opt
 def screen(slide: Path, points: Path, **chosen: Any) -> None:
     """Classify the candidate mitotic figures of SLIDE and write counts, GeoJSON for QuPath, tables and a contact sheet.
@@ -91,5 +97,5 @@ def screen(slide: Path, points: Path, **chosen: Any) -> None:
     with progress_bar("candidates") as on_progress:
         result = screen_slide(slide, points, on_progress=on_progress, **chosen)
     if logging.getLogger("wsiamf").level < logging.ERROR:
-        click.echo(f"wsiamf: {summary_sentence(slide.name, result.summary)}", err=True)
+        click.echo(f"wsiamf: {summary_sentence(' '.join(slide.name.split()), result.summary)}", err=True)
     click.echo(str(result.folder))

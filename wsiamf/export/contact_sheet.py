@@ -44,6 +44,7 @@ _INK: Final = (33, 37, 41)
 _FAINT: Final = (108, 117, 125)
 _UNLABELLED: Final = (173, 181, 189)
 
+_MAX_CHARACTERS: Final = 100  # more than fit a caption
 _CELL_PX: Final = _CROP_PX + 2 * _FRAME_PX
 _WIDTH: Final = 2 * _MARGIN_PX + _COLUMNS * _CELL_PX + (_COLUMNS - 1) * _GAP_PX
 
@@ -222,6 +223,9 @@ def _draw_scale_bar(draw: ImageDraw.ImageDraw, right_bottom: tuple[int, int], um
 
 def _fitted(draw: ImageDraw.ImageDraw, text: str) -> str:
     """The text, or its end after three dots where it is wider than a crop (ids differ at their end)."""
+    text = " ".join(text.split())
+    if len(text) > _MAX_CHARACTERS:
+        text = f"...{text[-_MAX_CHARACTERS:]}"
     if draw.textlength(text, font=_font(15)) <= _CELL_PX:
         return text
     rest = text
