@@ -39,6 +39,7 @@ def made_table(n_rows: int = 12, *, seed: int = 7, n_experts: int = 3) -> pd.Dat
             "review_reason": [f"likely a hard case ({p:.2f}); inside a hotspot" for p in p_hard],
             "crop_coverage": 1.0,
             "in_hotspot": rng.random(n_rows) < 0.3,
+            "conformal": np.where(p_atypical >= 0.8, "AMF", np.where(p_atypical <= 0.2, "NMF", "cannot tell")),
         }
     )
     for name in expert_columns(n_experts):
@@ -57,7 +58,7 @@ def _set_aside(table: pd.DataFrame, row: int, status: str, **values: str | None)
     table["hard"] = table["hard"].astype("boolean")
     table["in_hotspot"] = table["in_hotspot"].astype("boolean")
     unknown = [name for name in table.columns if name.startswith("p_")]
-    for name in (*unknown, "label", "hard", "review_rank", "review_reason", "in_hotspot"):
+    for name in (*unknown, "label", "hard", "review_rank", "review_reason", "in_hotspot", "conformal"):
         table.loc[row, name] = None
     table.loc[row, "status"] = status
     for name, value in values.items():

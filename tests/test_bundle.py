@@ -17,6 +17,7 @@ from wsiamf.errors import BundleError
 from wsiamf.model import Preprocess, build_network
 from wsiamf.spec import ModelSpec
 
+TINY_NETWORK = {"backbone": "test_efficientnet", "hidden": 16, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 PACKAGE = Path(__file__).resolve().parent.parent / "wsiamf"
 
 
@@ -28,8 +29,8 @@ def edit_spec(folder: Path, **changes: Any) -> None:
 def test_weights_survive_storing(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path)
     torch.manual_seed(0)
-    expected = build_network(bundle.spec).state_dict()
-    for name, tensor in bundle.load_network().state_dict().items():
+    expected = build_network(bundle.spec, len(bundle.spec.experts)).state_dict()
+    for name, tensor in bundle.load_networks()[0].state_dict().items():
         assert torch.equal(
             tensor.half() if tensor.is_floating_point() else tensor,
             expected[name].half().to(tensor.dtype).half() if tensor.is_floating_point() else expected[name],
@@ -47,7 +48,7 @@ def test_a_changed_byte_in_the_weights_is_an_error(tmp_path: Path) -> None:
     weights[-1] ^= 1
     (tmp_path / "model.safetensors").write_bytes(weights)
     with pytest.raises(BundleError, match=r"model\.safetensors: altered or damaged"):
-        open_bundle(tmp_path).load_network()
+        open_bundle(tmp_path).load_networks()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "spec.json", "CARD.md", "LICENSES"])
@@ -70,6 +71,15 @@ def test_a_missing_model_names_the_shipped_ones() -> None:
         ({"hardness": False}, "do not fit"),
         ({"backbone": "no_such_net"}, "do not fit"),
         ({"hidden": 32}, "do not fit"),
+        ({"hidden": 0}, "do not fit"),
+        ({"hardness_classes": 4}, "do not fit"),
+        ({"extra_inputs": [{"view_px": 80}]}, "do not fit"),
+        ({"second": {"backbone": "test_vit"}}, "do not fit"),
+        ({"backbone_args": {"no_such_argument": 1}}, "do not fit"),
+        ({"members": [TINY_NETWORK]}, r"names 2 network\(s\), model\.safetensors holds 1"),
+        ({"members": [TINY_NETWORK | {"hardness": False}]}, "a member has other heads"),
+        ({"extra_inputs": [{"view_px": 129}]}, "view_px 129 is larger than crop_px 128"),
+        ({"std": [0, 1, 1]}, "std must be positive"),
         ({"schema": "wsiamf.model/2"}, "schema"),
         ({"surprise": 1}, "surprise: Extra inputs"),
         ({"view_px": 200}, "view_px 200 is larger than crop_px 128"),
@@ -81,7 +91,7 @@ def test_a_spec_that_does_not_fit_is_one_clear_error(tmp_path: Path, changes: di
     tiny_bundle(tmp_path)
     edit_spec(tmp_path, **changes)
     with pytest.raises(BundleError, match=message) as caught:
-        open_bundle(tmp_path).load_network()
+        open_bundle(tmp_path).load_networks()
     assert "\n" not in str(caught.value)
 
 
@@ -97,8 +107,24 @@ def test_spec_round_trips(tmp_path: Path) -> None:
     assert ModelSpec.model_validate_json(spec.model_dump_json(by_alias=True)) == spec
 
 
+def test_the_shipped_spec_needs_none_of_the_later_fields() -> None:
+    text = json.loads((open_bundle().folder / "spec.json").read_text())
+    later = {
+        "members",
+        "second",
+        "extra_inputs",
+        "hardness_classes",
+        "backbone_args",
+        "frozen",
+        "provisional",
+        "parents",
+    }
+    spec = ModelSpec.model_validate({name: value for name, value in text.items() if name not in later})
+    assert (spec.networks, spec.in_channels, spec.provisional) == ((spec,), 3, False)
+
+
 def test_nothing_in_the_bundle_code_can_unpickle() -> None:
-    for path in (PACKAGE / "bundle.py", *(PACKAGE / "inference").glob("*.py"), PACKAGE / "model.py"):
+    for path in (PACKAGE / "bundle.py", *(PACKAGE / "inference").glob("*.py"), *(PACKAGE / "model").glob("*.py")):
         calls = [ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         assert not [call for call in calls if call.startswith(("torch.load", "pickle", "joblib"))], path
 
@@ -116,7 +142,7 @@ def test_shipped_models_are_sound_and_small() -> None:
     assert "default" in names
     for name in names:
         bundle = open_bundle(name)
-        bundle.load_network()
+        bundle.load_networks()
         assert sum(path.stat().st_size for path in bundle.folder.iterdir()) <= 20e6
         assert bundle.spec.error_rates
         assert bundle.spec.thresholds.count != bundle.spec.thresholds.balanced

@@ -156,7 +156,7 @@ def test_predict_to_a_file_and_to_stdout(crops: Path, model: str, tmp_path: Path
     out = tmp_path / "preds.csv"
     assert call("predict", crops, "--out", out, "--model", model).returncode == 0
     table = pd.read_csv(out)
-    columns = ["file", "p_atypical", "p_hard", "p_atypical_expert_1", "p_atypical_expert_2", "label"]
+    columns = ["file", "p_atypical", "p_hard", "p_atypical_expert_1", "p_atypical_expert_2", "label", "conformal"]
     assert table.columns.tolist() == columns
     assert table["file"].tolist() == ["a/1.png", "a/3.jpg", "b/2.png"]
     assert ((table["p_atypical"] >= 0.5) == (table["label"] == "AMF")).all()
@@ -217,6 +217,8 @@ def test_train_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
     assert run(["train", "no-such-config"]) == 1
     assert "shipped names are: default" in capsys.readouterr().err
     assert run(["train", "default", "--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
+    assert "run `wsiamf crossval` first" in capsys.readouterr().err
+    assert run(["crossval", "default", "--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
     assert "no such folder of crops" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

@@ -21,6 +21,7 @@ RANKS = {
     "files": 0,
     "statuses": 0,
     "slide_names": 0,
+    "stains": 0,
     "config": 1,
     "slides": 1,
     "candidates": 1,
@@ -30,9 +31,12 @@ RANKS = {
     "crops": 2,
     "predictions": 2,
     "bundle": 3,
+    "crop_store": 3,
+    "ensemble": 4,
     "inference": 4,
     "summary": 4,
     "export": 5,
+    "challenge": 6,
     "predict": 6,
     "screen": 6,
     "training": 6,
@@ -49,7 +53,9 @@ SOLE_IMPORTERS = {
     "click": {"cli"},
     "dask": set(),
 }
-TORCH_FREE = ["summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops"]
+TORCH_FREE = [
+    *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store")
+]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

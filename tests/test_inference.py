@@ -13,6 +13,7 @@ from scipy.special import expit, logit
 from tests.tiny_model import tiny_bundle
 from wsiamf.errors import ConfigError, CropError
 from wsiamf.inference import Classifier
+from wsiamf.inference.classifier import head_probabilities
 from wsiamf.model import build_preprocess
 from wsiamf.spec import Calibration
 
@@ -26,7 +27,7 @@ def test_probabilities_are_the_calibrated_mean_of_the_experts(tmp_path: Path, cr
     bundle = tiny_bundle(tmp_path, calibration=Calibration(a=0.7, b=-1.2))
     said = Classifier(bundle, device="cpu").predict(crops)
     with torch.inference_mode():
-        logits = bundle.load_network()(build_preprocess(bundle.spec)(torch.from_numpy(crops)))
+        logits = bundle.load_networks()[0](build_preprocess(bundle.spec)(torch.from_numpy(crops)))
     experts = expit(logits["experts"].double().numpy())
     assert np.allclose(said.p_experts_NK, experts, atol=1e-5)
     assert np.allclose(said.p_atypical, expit(0.7 * logit(experts.mean(axis=1)) - 1.2), atol=1e-5)
@@ -89,3 +90,10 @@ def test_what_is_not_there_is_named(tmp_path: Path, choice: tuple[str, str], mes
 def test_a_device_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--device cuda: not available"):
         Classifier(tiny_bundle(tmp_path), device="cuda")
+
+
+def test_p_hard_of_four_classes_is_that_of_both_hard_ones() -> None:
+    logits = np.log([[0.4, 0.1, 0.3, 0.2], [0.05, 0.9, 0.05, 1e-9]])
+    assert np.allclose(head_probabilities("hardness", logits), [[0.3], [0.9]])
+    assert np.allclose(head_probabilities("hardness", np.zeros((2, 1))), 0.5)
+    assert np.allclose(head_probabilities("phase", logits).sum(axis=1), 1)

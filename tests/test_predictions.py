@@ -19,7 +19,7 @@ COLUMNS = [  # the contract with every reader: only ever appended to
     *("candidate_id", "uuid", "source_row", "source_label", "x", "y", "x_um", "y_um", "x_qupath", "y_qupath", "score"),
     *("status", "duplicate_of", "p_atypical", "p_hard"),
     *("p_atypical_expert_1", "p_atypical_expert_2", "p_atypical_expert_3"),
-    *("label", "hard", "review_rank", "review_reason", "crop_coverage", "in_hotspot"),
+    *("label", "hard", "review_rank", "review_reason", "crop_coverage", "in_hotspot", "conformal"),
 ]
 
 

@@ -6,7 +6,8 @@ Weights are stored as float16 and computed in float32. Loading never unpickles, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from wsiamf.errors import BundleError, problem_line
+from wsiamf.errors import BundleError, OutputExistsError, problem_line
 from wsiamf.files import atomic_file, sha256_bytes, write_text
 from wsiamf.model import MitosisClassifier, build_network
 from wsiamf.spec import ModelSpec
@@ -27,6 +28,8 @@ WEIGHTS: Final = "model.safetensors"
 SPEC: Final = "spec.json"
 CARD: Final = "CARD.md"
 LICENSES: Final = "LICENSES"
+_FILES: Final = (SPEC, WEIGHTS, CARD, LICENSES)
+_MEMBER: Final = re.compile(r"members\.(\d+)\.(.+)")
 _SHIPPED: Final = Path(__file__).with_name("bundles")
 
 
@@ -49,26 +52,40 @@ class Bundle:
         """Name, version and short hash in one word."""
         return f"{self.spec.name}-{self.spec.version}@sha256:{self.sha256[:12]}"
 
-    def load_network(self) -> MitosisClassifier:
-        """The network with its weights, float32, in evaluation mode.
+    def load_networks(self) -> tuple[MitosisClassifier, ...]:
+        """Every network with its weights, float32, in evaluation mode, in the order of ``ModelSpec.networks``.
 
         Raises:
-            BundleError: The weights changed since the spec was written, or do not fit the heads and backbone it names.
+            BundleError: The weights changed since the spec was written, or do not fit the heads and backbones it names.
         """
         weights = {name: tensor.float() for name, tensor in load_safetensors(self._checked_weights()).items()}
         try:
-            network = build_network(self.spec)
-            network.load_state_dict(_with_counters(weights, network), strict=True)
-        except RuntimeError as error:
+            return tuple(self._load(weights))
+        except (RuntimeError, TypeError) as error:
             detail = " ".join(str(error).split())
             raise BundleError(
                 f"{self.folder}: weights do not fit {SPEC} (backbone or heads differ): {detail}"
             ) from error
-        return network.eval()
+
+    def _load(self, weights: Mapping[str, Tensor]) -> Iterator[MitosisClassifier]:
+        parts = _by_network(weights)
+        if len(parts) != len(self.spec.networks):
+            raise BundleError(
+                f"{self.folder}: weights do not fit {SPEC}: it names {len(self.spec.networks)} network(s), "
+                f"{WEIGHTS} holds {len(parts)}."
+            )
+        for spec, own in zip(self.spec.networks, parts, strict=True):
+            network = build_network(spec, len(self.spec.experts))
+            network.load_state_dict(_with_counters(own, network), strict=True)
+            yield network.eval()
 
     def read_card(self) -> str:
         """The text of ``CARD.md``."""
         return (self.folder / CARD).read_text("utf-8")
+
+    def read_licenses(self) -> str:
+        """The text of ``LICENSES``."""
+        return (self.folder / LICENSES).read_text("utf-8")
 
     def _checked_weights(self) -> bytes:
         data = (self.folder / WEIGHTS).read_bytes()
@@ -96,7 +113,7 @@ def open_bundle(model: str | Path | None = None) -> Bundle:
         BundleError: No such bundle, a file is missing, or the spec is malformed or of a newer schema.
     """
     folder = _find(str(model) if model is not None else DEFAULT_MODEL)
-    for name in (SPEC, WEIGHTS, CARD, LICENSES):
+    for name in _FILES:
         if not (folder / name).is_file():
             raise BundleError(f"{folder}: incomplete model bundle, {name} is missing.")
     text = (folder / SPEC).read_bytes()
@@ -117,9 +134,18 @@ def _find(model: str) -> Path:
     raise BundleError(f"{model}: no such model: neither a folder nor a shipped name (shipped: {names}).")
 
 
-def store_weights(network: MitosisClassifier) -> bytes:
-    """The network's weights as they are stored: safetensors, float16, without batch-norm's step counters."""
-    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+def store_weights(*networks: MitosisClassifier) -> bytes:
+    """Weights as they are stored: safetensors, float16, without batch-norm's step counters.
+
+    The first network's tensors have their own names; those of the network at place k of ``ModelSpec.members`` begin with
+    ``members.<k>.``.
+    """
+    state = {
+        _prefix(number) + name: tensor.detach().cpu()
+        for number, network in enumerate(networks)
+        for name, tensor in network.state_dict().items()
+        if tensor.is_floating_point()
+    }
     if unstorable := [name for name, tensor in state.items() if not bool(torch.isfinite(tensor.half()).all())]:
         raise BundleError(f"{unstorable[0]}: holds values that float16 cannot store.")
     data: bytes = save_safetensors({name: tensor.half().contiguous() for name, tensor in state.items()})
@@ -134,6 +160,32 @@ def write_bundle(folder: Path, weights: bytes, spec: ModelSpec, *, card: str, li
     write_text(folder / CARD, card)
     write_text(folder / LICENSES, licenses)
     return open_bundle(folder)
+
+
+def check_own_bundle(folder: Path) -> None:
+    """Raise an ``OutputExistsError`` unless a folder is a bundle and nothing else, so that it may be replaced."""
+    foreign = sorted({path.name for path in folder.iterdir()} - set(_FILES))
+    try:
+        open_bundle(folder)
+    except BundleError as error:
+        raise OutputExistsError(f"{folder}: is not a model bundle of wsiamf's; choose another --out.") from error
+    if foreign:
+        raise OutputExistsError(f"{folder}: holds more than a model bundle ({foreign[0]}); choose another --out.")
+
+
+def _prefix(number: int) -> str:
+    """What the names of a network's tensors begin with; 0 is the first network."""
+    return f"members.{number - 1}." if number else ""
+
+
+def _by_network(weights: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The tensors of each network under the names that the network gives them."""
+    parts: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in weights.items():
+        match = _MEMBER.fullmatch(name)
+        number, own = (int(match[1]) + 1, match[2]) if match else (0, name)
+        parts.setdefault(number, {})[own] = tensor
+    return [parts[number] for number in sorted(parts)]
 
 
 def _with_counters(weights: Mapping[str, Tensor], network: MitosisClassifier) -> dict[str, Tensor]:

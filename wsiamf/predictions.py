@@ -78,6 +78,7 @@ _TAIL: Final[list[tuple[str, pa.DataType]]] = [
     ("review_reason", pa.string()),
     ("crop_coverage", pa.float64()),
     ("in_hotspot", pa.bool_()),
+    ("conformal", pa.string()),
 ]
 
 

@@ -57,6 +57,26 @@ class ErrorRates(_Frozen):
     """Share of the ``n_nmf`` normal figures called NMF."""
 
 
+class Conformal(_Frozen):
+    """Cut-offs on the calibrated ``p_atypical`` of class-conditional conformal sets, for error rates of 1 %, 2 %, .. in order.
+
+    Each cut-off is a quantile of figures of one class that the weights did not see.
+    """
+
+    n_amf: Annotated[int, Field(gt=0)]
+    n_nmf: Annotated[int, Field(gt=0)]
+    amf_from: Annotated[tuple[Probability, ...], Field(min_length=1)]
+    """AMF is in a figure's set from this p on; 0 where so few AMF allow no smaller set."""
+    nmf_up_to: Annotated[tuple[Probability, ...], Field(min_length=1)]
+    """NMF is in a figure's set up to this p; 1 where so few NMF allow no smaller set."""
+
+    @model_validator(mode="after")
+    def _same_error_rates(self) -> Conformal:
+        if len(self.amf_from) != len(self.nmf_up_to):
+            raise ValueError("amf_from and nmf_up_to differ in length")
+        return self
+
+
 class TrainingData(_Frozen):
     """What the weights have seen, in training or to choose epoch, calibration and thresholds.
 
@@ -74,61 +94,132 @@ class TrainingData(_Frozen):
         return [slide for slide in self.slides if slide_stem(slide) == slide_stem(file_name)]
 
 
-class ModelSpec(_Frozen):
+BackboneArgs = dict[str, bool | int | float | str]
+Backbone = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
+
+
+class InputSpec(_Frozen):
+    """A view of the crop beside the main one, as three more input channels."""
+
+    view_px: Annotated[int, Field(gt=0)]
+    """Side of the central square, resized to the network's ``input_px``."""
+    colour: Literal["rgb", "hed"] = "rgb"
+    """``hed``: optical densities of haematoxylin, eosin and DAB in place of red, green and blue."""
+
+
+class BackboneSpec(_Frozen):
+    """A second backbone, which was not trained; it sees the main view, and its features stand beside the first's."""
+
+    backbone: Backbone
+    backbone_args: BackboneArgs = {}
+
+
+class NetworkSpec(_Frozen):
+    """One network: its architecture, what it is shown of a crop, and over which views of it its word is averaged.
+
+    Of a crop the central ``view_px`` are shown, resized to ``input_px``, normalised by ``mean`` and ``std`` (of RGB in 0..1).
+    """
+
+    backbone: Backbone
+    """timm's name of the architecture."""
+    backbone_args: BackboneArgs = {}
+    """Further arguments of ``timm.create_model``."""
+    frozen: bool = False
+    """Whether the backbone keeps the weights that it starts with."""
+    second: BackboneSpec | None = None
+    hidden: Annotated[int, Field(ge=0)] = 512
+    """Width of the shared fully connected layer; 0: the heads sit on the backbone's features."""
+    hardness: bool = True
+    """Whether there is a hard/easy head."""
+    hardness_classes: Literal[2, 4] = 2
+    """2: easy, hard; 4: NMF easy, NMF hard, AMF easy, AMF hard."""
+    phases: tuple[str, ...] = ()
+    """Classes of the auxiliary phase head; empty where there is none."""
+    view_px: Annotated[int, Field(gt=0)] = 128
+    input_px: Annotated[int, Field(gt=0)] = 224
+    extra_inputs: tuple[InputSpec, ...] = ()
+    views: Literal[1, 2, 4, 8] = 1
+    """Over how many of the eight quarter turns and flips of a crop the heads' probabilities are averaged."""
+    mean: Channels
+    std: Channels
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the network's input."""
+        return 3 * (1 + len(self.extra_inputs))
+
+    @property
+    def reach_px(self) -> int:
+        """Side of the central square of the crop that any of its inputs shows."""
+        return max([self.view_px, *(one.view_px for one in self.extra_inputs)])
+
+    @model_validator(mode="after")
+    def _normalises(self) -> NetworkSpec:
+        if min(self.std) <= 0:
+            raise ValueError("std must be positive")
+        return self
+
+
+class ModelSpec(NetworkSpec):
     """All that inference needs to know of a model, and all that a user must know about it.
 
-    The crop round a candidate is ``crop_px`` square at ``mpp`` um/px; of it the central ``view_px`` are shown to the network,
-    resized to ``input_px`` and normalised by ``mean`` and ``std`` (of RGB in 0..1).
+    The crop round a candidate is ``crop_px`` square at ``mpp`` um/px. A model of several networks has the first one's fields
+    here and the others' in ``members``; the probabilities of each head are averaged over the networks before calibration.
     """
 
     schema_: Annotated[Literal["wsiamf.model/1"], Field(alias="schema")] = "wsiamf.model/1"
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     version: str
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    backbone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
-    """timm's name of the architecture."""
-    hidden: Annotated[int, Field(gt=0)] = 512
-    """Width of the shared fully connected layer."""
+    members: tuple[NetworkSpec, ...] = ()
+    """The networks beside the first; their heads are the first one's."""
     experts: Annotated[tuple[str, ...], Field(min_length=1)]
     """Rater ids such as ``ami-br/1``: one binary head each, in the order of the output."""
-    hardness: bool = True
-    """Whether there is a hard/easy head."""
-    phases: tuple[str, ...] = ()
-    """Classes of the auxiliary phase head; empty where there is none."""
     crop_px: Annotated[int, Field(gt=0)] = 128
     mpp: Annotated[float, Field(gt=0)] = 0.25
     mpp_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.10
-    view_px: Annotated[int, Field(gt=0)] = 128
-    input_px: Annotated[int, Field(gt=0)] = 224
-    views: Literal[1, 2, 4, 8] = 1
-    """Over how many of the eight quarter turns and flips of a crop the heads' probabilities are averaged."""
-    mean: Channels
-    std: Channels
     calibration: Calibration = Calibration()
     """Of ``p_atypical``."""
     hardness_calibration: Calibration = Calibration()
     """Of ``p_hard``; a = 0 where the head says nothing beyond the base rate."""
     thresholds: Thresholds
+    provisional: bool = False
+    """Whether calibration and thresholds were not fitted but are the mean of those of the models that were combined."""
     definition: str
     """Which convention says what is atypical, for example ``ami-br-2025`` (ring shapes are normal)."""
     error_rates: tuple[ErrorRates, ...] = ()
+    conformal: Conformal | None = None
+    """Of the column ``conformal``; None where it was not fitted."""
     trained_on: TrainingData = TrainingData()
     parent: str | None = None
     """sha256 of the bundle that this one was made from, if any."""
+    parents: tuple[str, ...] = ()
+    """sha256 of each bundle that was combined into this one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
+    @property
+    def networks(self) -> tuple[NetworkSpec, ...]:
+        """Every network, the first one included."""
+        return (self, *self.members)
+
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:
-        if self.view_px > self.crop_px:
-            raise ValueError(f"view_px {self.view_px} is larger than crop_px {self.crop_px}")
+        for network in self.networks:
+            if network.reach_px > self.crop_px:
+                raise ValueError(f"view_px {network.reach_px} is larger than crop_px {self.crop_px}")
+            if (network.hardness, network.phases) != (self.hardness, self.phases):
+                raise ValueError("a member has other heads than the first network")
         if len(set(self.experts)) != len(self.experts):
             raise ValueError("two experts have the same rater id")
         if self.thresholds.experts and len(self.thresholds.experts) != len(self.experts):
             raise ValueError(f"{len(self.thresholds.experts)} expert thresholds for {len(self.experts)} experts")
-        if min(self.std) <= 0:
-            raise ValueError("std must be positive")
         return self
+
+
+def network_of(spec: NetworkSpec) -> NetworkSpec:
+    """What a spec says of its (first) network alone."""
+    return NetworkSpec.model_validate({name: getattr(spec, name) for name in NetworkSpec.model_fields})
 
 
 def load_error_rates(path: Path) -> ErrorRates:

@@ -18,11 +18,17 @@ from wsiamf._version import __version__
 from wsiamf.errors import WsiamfError
 
 _COMMANDS: Final = {
+    "calibrate": "Refit a model's calibration and error rates on your own labels.",
+    "challenge": "Answer a stack of crops as MIDOG 2025 track 2 wants it.",
+    "crops": "Pack a labelled set into a crop store, or show one.",
+    "crossval": "Cross-validate a recipe, by slide, and measure it.",
+    "evaluate": "Measure a model on a labelled set.",
     "info": "Show what a slide file holds.",
     "models": "List models, or show one's card.",
     "predict": "Classify crop images.",
     "screen": "Classify the candidate mitotic figures of one slide.",
     "train": "Train a model from labelled crops.",
+    "tune": "Search for better settings of a recipe.",
 }
 """Each command's module and the line that --help shows; the modules are loaded only when they are called."""
 

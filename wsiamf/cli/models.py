@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
+
+from wsiamf.cli import options
+
+if TYPE_CHECKING:
+    from wsiamf.spec import ModelSpec
 
 
 @click.group()
 def models() -> None:
-    """List models, or show one's card."""
+    """List models, show one's card, or combine several into one."""
 
 
 @models.command("list")
 def list_models() -> None:
-    """List the shipped models: name, version, backbone, experts, hash."""
+    """List the shipped models: name, version, backbone, experts, resolution, cost."""
     from wsiamf.bundle import open_bundle, shipped_models
 
     for name in shipped_models():
         bundle = open_bundle(name)
         spec = bundle.spec
-        click.echo(f"{name}\t{bundle.title}\t{spec.backbone}\t{len(spec.experts)} experts\t{spec.mpp:g} um/px")
+        backbones = "+".join(network.backbone for network in spec.networks)
+        experts = f"{len(spec.experts)} experts"
+        click.echo(f"{name}\t{bundle.title}\t{backbones}\t{experts}\t{spec.mpp:g} um/px\t{_cost(spec)}")
 
 
 @models.command()
@@ -29,8 +39,35 @@ def show(model: str | None, as_json: bool) -> None:
     from wsiamf.bundle import open_bundle
 
     bundle = open_bundle(model)
-    bundle.load_network()  # an altered bundle is not shown as if it were sound
+    bundle.load_networks()  # an altered bundle is not shown as if it were sound
     if as_json:
         click.echo(bundle.spec.model_dump_json(indent=2, by_alias=True))
     else:
-        click.echo(f"{bundle.read_card()}\nBundle sha256 {bundle.sha256}")
+        click.echo(f"{bundle.read_card()}\n{_cost(bundle.spec)} a crop\nBundle sha256 {bundle.sha256}")
+
+
+@models.command()
+@click.argument("sources", metavar="MODEL MODEL...", nargs=-1, required=True)
+@click.option("--out", type=options.FILE, required=True, help="Folder of the new bundle.")
+@click.option("--name", required=True, help="Name of the new model.")
+@click.option("--version", default="1", show_default=True, help="Version of the new model.")
+@options.overwrite_opt
+def combine(sources: tuple[str, ...], out: Path, name: str, version: str, overwrite: bool) -> None:
+    """Combine models with the same experts, definition, crop size and resolution into one that averages them.
+
+    Its calibration is only the mean of theirs: run `wsiamf calibrate` on it before its counts are relied on.
+    The folder of the new bundle is printed on stdout.
+    """
+    from wsiamf.bundle import open_bundle
+    from wsiamf.ensemble import combine_bundles
+
+    bundle = combine_bundles(
+        [open_bundle(source) for source in sources], out, name=name, version=version, overwrite=overwrite
+    )
+    click.echo(str(bundle.folder))
+
+
+def _cost(spec: ModelSpec) -> str:
+    from wsiamf.model import count_macs
+
+    return f"{count_macs(spec) / 1e6:.0f} M multiply-adds"

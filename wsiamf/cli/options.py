@@ -66,6 +66,13 @@ def model_opts(command: Command) -> Command:
     return command
 
 
+conformal_opt = click.option(
+    "--conformal-error",
+    type=click.FloatRange(0.01, 0.5),
+    default=0.1,
+    show_default=True,
+    help="Share of either class that the column conformal may call the other; it changes no label and no count.",
+)
 overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace an earlier result of wsiamf's own.")
 mpp_opt = click.option(
     "--mpp",
@@ -73,3 +80,22 @@ mpp_opt = click.option(
     metavar="UM_PER_PX",
     help="Resolution of level 0 in um per pixel, in place of the slide's own.",
 )
+data_opt = click.option(
+    "--data",
+    type=FILE,
+    envvar="WSIAMF_DATA",
+    show_envvar=True,
+    help="Folder that the sets' paths are relative to; left out: data.root of the configuration.",
+)
+
+
+def fit_opts(command: Command) -> Command:
+    """``--device`` and ``--workers`` of the commands that train."""
+    for option in (
+        click.option(
+            "--workers", type=click.IntRange(min=0), default=2, show_default=True, help="Processes that augment."
+        ),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
+    ):
+        command = option(command)
+    return command

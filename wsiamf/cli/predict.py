@@ -14,6 +14,7 @@ from wsiamf.cli import options
 @click.option("--out", type=options.FILE, help="CSV file to write; left out: stdout.")
 @options.model_opts
 @options.threshold_opt("balanced")
+@options.conformal_opt
 @options.overwrite_opt
 def predict(
     crops: tuple[Path, ...],
@@ -23,11 +24,13 @@ def predict(
     batch_size: int | None,
     precision: str,
     threshold: str | float,
+    conformal_error: float,
     overwrite: bool,
 ) -> None:
-    """Classify CROPS: images of 128x128 px at 0.25 um/px with the figure in the middle, or folders of them.
+    """Classify CROPS: images of 128x128 px at 0.25 um/px with the figure in the middle, folders of them, or crop stores.
 
-    Writes one line a crop: file, p_atypical, p_hard, each expert head's probability, label.
+    Writes one line a crop: file, p_atypical, p_hard, each expert head's probability, label, and conformal (AMF, NMF or cannot
+    tell).
     """
     import logging
     import sys
@@ -49,7 +52,10 @@ def predict(
         name = f"{threshold} " if isinstance(threshold, str) else ""
         click.echo(f"wsiamf: {classifier.bundle.title}, threshold {name}{cut_off} on p_atypical", err=True)
     with progress_bar("crops") as on_progress:
-        table = arrow_table(predict_crops(found, classifier, threshold=cut_off, on_progress=on_progress))
+        predicted = predict_crops(
+            found, classifier, threshold=cut_off, conformal_error=conformal_error, on_progress=on_progress
+        )
+    table = arrow_table(predicted)
     if out is None:
         if sys.stdout is None:
             raise OutputError("stdout is closed; name a file with --out.")

@@ -42,6 +42,7 @@ from wsiamf.cli import options
 )
 @options.model_opts
 @options.threshold_opt("count")
+@options.conformal_opt
 @click.option(
     "--points-frame",
     type=click.Choice(["auto", "level0", "qupath"]),

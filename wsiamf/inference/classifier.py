@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
 from wsiamf.bundle import Bundle, open_bundle
 from wsiamf.errors import CropError
 from wsiamf.inference.torch_backend import TorchBackend
-from wsiamf.model import EXPERTS, HARDNESS
+from wsiamf.model import EXPERTS, HARD_CLASSES, HARDNESS, PHASE
 from wsiamf.spec import Calibration, ModelSpec
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 _P_MIN = 1e-6  # keeps the logit of a saturated head finite
+
+
+def head_probabilities(head: str, logits_NC: Floats) -> Floats:
+    """A head's uncalibrated probabilities from its logits.
+
+    Args:
+        head: Name of the head.
+        logits_NC: One row a crop; C is the number of experts or phases; of ``hardness`` 1 (hard) or 4 (its four classes).
+
+    Returns:
+        The same shape; of ``hardness`` always (N, 1), the probability of hard.
+    """
+    exclusive = head == PHASE or (head == HARDNESS and logits_NC.shape[1] > 1)
+    p: Floats = softmax(logits_NC, axis=1) if exclusive else expit(logits_NC)
+    return p[:, HARD_CLASSES].sum(axis=1, keepdims=True) if head == HARDNESS and exclusive else p
 
 
 @dataclass(frozen=True)
@@ -28,11 +46,13 @@ class Probabilities:
         p_atypical: Calibrated probability of AMF, (N,).
         p_hard: Calibrated probability that experts disagree, (N,); NaN where the model has no hardness head.
         p_experts_NK: Each expert head's own probability of AMF, uncalibrated, in the order of ``ModelSpec.experts``.
+        p_phases_NP: Probability of each phase, in the order of ``ModelSpec.phases``; None where the model has no such head.
     """
 
     p_atypical: Floats
     p_hard: Floats
     p_experts_NK: Floats
+    p_phases_NP: Floats | None = None
 
 
 def mean_expert_logit(p_experts_NK: Floats) -> Floats:
@@ -72,6 +92,12 @@ class Classifier:
     def __init__(
         self, bundle: Bundle, *, device: str = "auto", batch_size: int | None = None, precision: str = "auto"
     ) -> None:
+        if bundle.spec.provisional:
+            logger.warning(
+                "%s: calibration and thresholds are provisional, the mean of those of the models it was made from; fit "
+                "them with `wsiamf calibrate`",
+                bundle.title,
+            )
         self.bundle = bundle
         self.backend = TorchBackend(bundle, device=device, batch_size=batch_size, precision=precision)
 
@@ -104,6 +130,9 @@ class Classifier:
             np.concatenate([part.p_atypical for part in parts]),
             np.concatenate([part.p_hard for part in parts]),
             np.concatenate([part.p_experts_NK for part in parts]),
+            np.concatenate([part.p_phases_NP for part in parts if part.p_phases_NP is not None])
+            if self.spec.phases
+            else None,
         )
 
     def _batches(self, crops_NHWC: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
@@ -117,16 +146,17 @@ class Classifier:
         if HARDNESS in heads:
             hardness = self.spec.hardness_calibration
             p_hard = expit(hardness.a * safe_logit(heads[HARDNESS][:, 0]) + hardness.b)
-        return Probabilities(calibrated(p_experts_NK, self.spec.calibration), p_hard, p_experts_NK)
+        return Probabilities(calibrated(p_experts_NK, self.spec.calibration), p_hard, p_experts_NK, heads.get(PHASE))
 
     def _heads(self, crops_NHWC: NDArray[np.uint8]) -> dict[str, Floats]:
-        """Each head's uncalibrated probability, the mean over the views."""
-        views = [self.backend.logits(crops) for crops in turned(crops_NHWC, self.spec.views)]
-        return {
-            head: np.mean([expit(view[head]) for view in views], axis=0)
-            for head in (EXPERTS, HARDNESS)
-            if head in views[0]
-        }
+        """Each head's uncalibrated probability, the mean over the views of a network and then over the networks."""
+        says = [self._heads_of(number, crops_NHWC) for number in range(len(self.spec.networks))]
+        return {head: np.mean([said[head] for said in says], axis=0) for head in says[0]}
+
+    def _heads_of(self, number: int, crops_NHWC: NDArray[np.uint8]) -> dict[str, Floats]:
+        shown = turned(crops_NHWC, self.spec.networks[number].views)
+        views = [self.backend.logits(crops, number) for crops in shown]
+        return {head: np.mean([head_probabilities(head, view[head]) for view in views], axis=0) for head in views[0]}
 
 
 def load_model(

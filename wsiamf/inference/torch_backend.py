@@ -44,7 +44,7 @@ def choose_device(name: str) -> torch.device:
 
 
 class TorchBackend:
-    """A bundle's network on one device.
+    """A bundle's networks on one device.
 
     Args:
         bundle: The model.
@@ -61,26 +61,29 @@ class TorchBackend:
         self._device = choose_device(device)
         self.precision = _choose_precision(precision, self._device)
         self.batch_size = batch_size or _BATCH_SIZES[self._device.type]
-        self._preprocess = build_preprocess(bundle.spec).to(self._device)
-        self._network = bundle.load_network().to(self._device).to(memory_format=torch.channels_last)
+        self._preprocess = [build_preprocess(network).to(self._device) for network in bundle.spec.networks]
+        self._networks = [
+            network.to(self._device).to(memory_format=torch.channels_last) for network in bundle.load_networks()
+        ]
 
     @property
     def device_class(self) -> str:
         """``cuda``, ``mps`` or ``cpu``."""
         return self._device.type
 
-    def logits(self, crops_NHWC: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+    def logits(self, crops_NHWC: NDArray[np.uint8], network: int = 0) -> dict[str, NDArray[np.float64]]:
         """Logits per head of at most ``batch_size`` crops; a short batch is padded to the full size.
 
         Args:
             crops_NHWC: RGB uint8, (N, crop_px, crop_px, 3).
+            network: Which one is asked, by its place in ``ModelSpec.networks``.
         """
         n = len(crops_NHWC)
         assert 0 < n <= self.batch_size
         padded = np.concatenate([crops_NHWC, np.repeat(crops_NHWC[-1:], self.batch_size - n, axis=0)])
-        with torch.inference_mode(), self._autocast(), torch.backends.cudnn.flags(allow_tf32=False):
-            images = self._preprocess(torch.from_numpy(padded).to(self._device))
-            outputs = self._network(images.contiguous(memory_format=torch.channels_last))
+        with torch.inference_mode(), self._autocast(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            images = self._preprocess[network](torch.from_numpy(padded).to(self._device))
+            outputs = self._networks[network](images.contiguous(memory_format=torch.channels_last))
         return {head: values[:n].double().cpu().numpy() for head, values in outputs.items()}
 
     def _autocast(self) -> AbstractContextManager[Any]:

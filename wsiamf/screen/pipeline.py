@@ -31,7 +31,7 @@ from wsiamf.slide_names import result_folder_name
 from wsiamf.slides import Slide, open_slide, slide_facts
 from wsiamf.spec import ErrorRates, ModelSpec, load_error_rates
 from wsiamf.statuses import OK
-from wsiamf.summary import SummaryRules, apply_thresholds, rank_for_review, summarize
+from wsiamf.summary import SummaryRules, apply_conformal, apply_thresholds, rank_for_review, summarize
 
 logger = logging.getLogger(__name__)
 
@@ -212,6 +212,7 @@ class _Run:
         self.summary, table = summarize(
             table, self._frame, self.region, rules, slide_facts=slide_facts(self._slide), flags=flags
         )
+        table = apply_conformal(table, spec.conformal, error_rate=self._options.conformal_error)
         ranked = rank_for_review(table, threshold=rules.threshold)
         self.table = ranked[column_names(len(spec.experts))]
 

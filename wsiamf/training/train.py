@@ -1,79 +1,55 @@
-"""``wsiamf train``: a configuration to a model bundle whose card holds figures measured on the stored weights."""
+"""``wsiamf train``: a configuration to a model bundle whose card holds figures measured on the stored weights.
+
+Calibration and thresholds come from the validation part where the configuration keeps one, else from the out-of-fold
+predictions of a cross-validation of the same recipe. Figures come from the test part, and from every cross-validation given.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
-from typing import Any, Final
 
 import numpy as np
-import pandas as pd
-import torch
-from scipy.special import expit
-from torch import Tensor
 
-from wsiamf.bundle import Bundle, store_weights, write_bundle
-from wsiamf.classes import PHASES
+from wsiamf.bundle import WEIGHTS, Bundle, write_bundle
 from wsiamf.config import SetConfig, TrainConfig
-from wsiamf.crops import crop_hash
 from wsiamf.errors import TrainingError
-from wsiamf.files import atomic_file, dump_json, output_errors, sha256_bytes, write_text
+from wsiamf.files import dump_json, output_errors, write_text
 from wsiamf.inference import Classifier
-from wsiamf.inference.classifier import Floats, calibrated, mean_expert_logit, safe_logit
-from wsiamf.inference.torch_backend import choose_device
-from wsiamf.model import MitosisClassifier, Preprocess
-from wsiamf.spec import Calibration, ErrorRates, ModelSpec, Thresholds, TrainingData
-from wsiamf.training.averaging import average_weights, reestimate_statistics
-from wsiamf.training.calibration import (
-    bagged_threshold,
-    balanced_threshold,
-    count_threshold,
-    fit_calibration,
-    fit_hardness_calibration,
+from wsiamf.spec import ErrorRates
+from wsiamf.training.card import Measurement, license_text, render_card
+from wsiamf.training.conformal import fit_conformal
+from wsiamf.training.crossval import TESTS
+from wsiamf.training.deciding import decide, with_decision
+from wsiamf.training.evidence import (
+    Evidence,
+    check_heads,
+    conformal_coverage,
+    measure_evidence,
+    measure_sets,
+    read_evidence,
 )
-from wsiamf.training.card import Measurement, ThresholdName, license_text, render_card
-from wsiamf.training.fit import Progress, Trainer
-from wsiamf.training.labels import SET_NAMES, LabelledCrops, read_labelled_set, union
-from wsiamf.training.metrics import evaluate, hardness_auc
-from wsiamf.training.pretrained import load_imagenet
-from wsiamf.training.splits import TEST, TRAIN, VALIDATION, split_by_slide
-
-logger = logging.getLogger(__name__)
-
-Sets = dict[str, LabelledCrops]
-Report = Callable[[str, int, dict[str, float]], None]
-"""Called after each epoch with the model's name, the number of epochs and the epoch's line of the log."""
-_SEED_STEP: Final = 1000  # between the runs of one model
-THRESHOLD_NAMES: Final[tuple[ThresholdName, ...]] = ("balanced", "count")
+from wsiamf.training.labels import LabelledCrops, union
+from wsiamf.training.measuring import predict_labelled, stack_tables, store_bundle, write_table
+from wsiamf.training.overlap import read_apart, refuse_overlap
+from wsiamf.training.recipe import Report, fit_network, known_raters, silent
+from wsiamf.training.splits import TEST, TRAIN, VALIDATION, split_by_group
 
 
 @dataclass(frozen=True)
-class Parts:
+class _Parts:
     """Labelled crops by what they are used for."""
 
     train: LabelledCrops
-    validation: LabelledCrops
+    validation: LabelledCrops | None
     tests: tuple[LabelledCrops, ...]
 
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """One network that has been fitted, stored, calibrated and measured.
-
-    Args:
-        bundle: With calibration and thresholds, not yet with error rates.
-        weights: As stored.
-        measurements: On every test part.
-        predictions: Test predictions, one row a crop.
-    """
-
-    bundle: Bundle
-    weights: bytes
-    measurements: tuple[Measurement, ...]
-    predictions: pd.DataFrame
+    @property
+    def seen(self) -> LabelledCrops:
+        """What the weights, or the choice of their epoch, depend on."""
+        return self.train if self.validation is None else union([self.train, self.validation])
 
 
 def train_model(
@@ -81,11 +57,12 @@ def train_model(
     data_root: Path,
     out: Path,
     *,
+    crossvals: Sequence[Path] = (),
     device: str = "auto",
     workers: int = 2,
-    report: Report = lambda _name, _epochs, _row: None,
+    report: Report = silent,
 ) -> Bundle:
-    """Train, calibrate, measure and write the bundle ``out/bundle``; sets marked ``companion`` get a second model.
+    """Train, calibrate, measure and write the bundle ``out/bundle``.
 
     An interrupted run goes on where it stood when called again with the same ``out``.
 
@@ -93,226 +70,99 @@ def train_model(
         config: The configuration.
         data_root: The folder that the sets' paths are relative to.
         out: The run's folder; made if missing.
+        crossvals: Folders of cross-validations of the same recipe.
         device: As ``inference.torch_backend.choose_device``.
         workers: Processes that augment.
         report: Called after each epoch.
 
     Raises:
-        TrainingError: The data are unusable, or the run in ``out`` is another configuration's.
+        TrainingError: The data are unusable, nothing is left to calibrate with, a cross-validation is of another recipe, or the
+            run in ``out`` is another configuration's.
     """
-    sets: Sets = {one.kind: read_labelled_set(one, data_root) for one in config.data.sets}
+    if config.data.split.validation == 0 and config.fit.keep == "best":
+        raise TrainingError(
+            "data.split.validation: 0 leaves nothing to choose the best epoch with; set fit.keep: last."
+        )
+    evidence = [read_evidence(path, config) for path in crossvals]
+    if config.data.split.validation == 0 and not evidence:
+        raise TrainingError(
+            "data.split.validation: 0 leaves nothing to calibrate with; run `wsiamf crossval` first and name its folder "
+            "with --crossval."
+        )
+    parts = _read_parts(config, data_root)
+    if evidence:
+        check_heads(evidence[0], known_raters(parts.train))
     with output_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        return _train_into(config, sets, out, device, workers, report)
-
-
-def _train_into(config: TrainConfig, sets: Sets, out: Path, device: str, workers: int, report: Report) -> Bundle:
-    main = _train_one(config, _parts(config, sets, config.data.sets), out / "main", device, workers, report)
-    measurements = list(main.measurements)
-    predictions = [main.predictions]
-    for one in config.data.sets:
-        if one.companion:
-            second = _train_companion(config, sets, one, out, device, workers, report)
-            measurements += second.measurements
-            predictions.append(second.predictions)
-    with atomic_file(out / "test_predictions.csv") as path:
-        pd.concat(predictions).to_csv(path, index=False, lineterminator="\n", float_format="%.6f")
-    write_text(out / "metrics.json", dump_json([one.to_json() for one in measurements]))
-    return _finish(config, main, measurements, out / "bundle")
-
-
-def _train_companion(
-    config: TrainConfig,
-    sets: Sets,
-    withheld: SetConfig,
-    out: Path,
-    device: str,
-    workers: int,
-    report: Report,
-) -> TrainedModel:
-    """A second model that never sees one set, measured on the whole of it."""
-    name = f"{config.name}-without-{withheld.kind}"
-    uses = tuple(
-        one.model_copy(update={"use": "test", "companion": False}) if one == withheld else one
-        for one in config.data.sets
-    )
-    second = config.model_copy(update={"name": name, "data": config.data.model_copy(update={"sets": uses})})
-    parts = _parts(second, sets, uses)
-    parts = replace(
-        parts, tests=tuple(one for one in parts.tests if set(one.table["set"]) == {SET_NAMES[withheld.kind]})
-    )
-    return _train_one(second, parts, out / f"without-{withheld.kind}", device, workers, report)
-
-
-def _parts(config: TrainConfig, sets: Sets, uses: tuple[SetConfig, ...]) -> Parts:
-    train, validation, tests = [], [], []
-    for one in uses:
-        data = sets[one.kind]
-        if one.use == "split":
-            part = split_by_slide(data, config.data.split)
-            train.append(data.subset(np.flatnonzero(part == TRAIN)))
-            validation.append(data.subset(np.flatnonzero(part == VALIDATION)))
-            tests.append(data.subset(np.flatnonzero(part == TEST)))
-        else:
-            (train if one.use == "train" else tests).append(data)
-    if not validation:
-        raise TrainingError("data.sets: one set must have use: split, for validation, calibration and thresholds.")
-    voters = union(train).votes.notna().any()
-    raters = list(voters.index[voters])
-    return Parts(_with_raters(union(train), raters), _with_raters(union(validation), raters), tuple(tests))
-
-
-def _with_raters(data: LabelledCrops, raters: list[str]) -> LabelledCrops:
-    return replace(data, votes=data.votes.reindex(columns=raters))
-
-
-def _train_one(
-    config: TrainConfig, parts: Parts, folder: Path, device: str, workers: int, report: Report
-) -> TrainedModel:
-    place = choose_device(device)
-    preprocess = _preprocess(config).to(place)
-    found: list[dict[str, Tensor]] = []
-    for run in range(config.fit.runs):
-        torch.manual_seed(config.seed)
-        network = _new_network(config, parts.train.raters).to(place)
-        run_folder = folder / f"run-{run + 1}"
-        run_folder.mkdir(parents=True, exist_ok=True)
-        seed = config.seed + run * _SEED_STEP
-        trainer = Trainer(
-            network, preprocess, config, parts.train, parts.validation, run_folder, seed=seed, workers=workers
+        fitted = fit_network(
+            config, parts.train, parts.validation, out / "states", device=device, workers=workers, report=report
         )
-        name = config.name if config.fit.runs == 1 else f"{config.name} run {run + 1}/{config.fit.runs}"
-        found.append(trainer.run(partial(_report_epoch, report, name, config.fit.epochs)))
-    network.load_state_dict(average_weights(found))
-    if len(found) > 1:
-        reestimate_statistics(network, preprocess, parts.train)
-    weights = store_weights(network)
-    spec = _spec(config, parts, weights)
-    bundle = _calibrate(weights, spec, parts.validation, folder / "bundle", config.seed)
-    classifier = Classifier(bundle, device=device, precision="f32")
-    tables = [_predict(classifier, data) for data in parts.tests]
-    measurements = [one for table in tables for one in _measure(config.name, bundle.spec.thresholds, table)]
-    return TrainedModel(bundle, weights, tuple(measurements), pd.concat(tables).assign(model=config.name))
+        raw = store_bundle(config, fitted, parts.seen, out / "states" / "bundle")
+        return _measure_and_write(config, parts, evidence, raw, out, device)
 
 
-def _report_epoch(report: Report, name: str, epochs: int, progress: Progress) -> None:
-    report(name, epochs, progress.log[-1])
+def _read_parts(config: TrainConfig, data_root: Path) -> _Parts:
+    parts: dict[str, list[LabelledCrops]] = {TRAIN: [], VALIDATION: [], TEST: []}
+    for one, data in zip(config.data.sets, read_apart(config.data.sets, data_root), strict=True):
+        for part, crops in _divide(one, data, config).items():
+            parts[part].append(crops)
+    for some, others in combinations(filter(None, map(_union_or_none, parts.values())), 2):
+        refuse_overlap(some, others)
+    if not parts[TRAIN]:
+        raise TrainingError("data.sets: no set is trained on; give one use: split or use: train.")
+    if config.data.split.validation and not parts[VALIDATION]:
+        raise TrainingError("data.sets: one set must have use: split, for validation, calibration and thresholds.")
+    return _Parts(union(parts[TRAIN]), _union_or_none(parts[VALIDATION]), tuple(parts[TEST]))
 
 
-def _new_network(config: TrainConfig, raters: tuple[str, ...]) -> MitosisClassifier:
-    network = MitosisClassifier(
-        config.network.backbone,
-        n_experts=len(raters),
-        hardness=config.network.hardness,
-        n_phases=len(PHASES) if config.network.phase else 0,
-        hidden=config.network.hidden,
-        dropout=config.network.dropout,
+def _union_or_none(some: Sequence[LabelledCrops]) -> LabelledCrops | None:
+    return union(some) if some else None
+
+
+def _divide(one: SetConfig, data: LabelledCrops, config: TrainConfig) -> dict[str, LabelledCrops]:
+    if one.use != "split":
+        return {one.use: data}
+    part = split_by_group(data, config.data.split)
+    return {name: data.subset(np.flatnonzero(part == name)) for name in np.unique(part)}
+
+
+def _measure_and_write(
+    config: TrainConfig, parts: _Parts, evidence: list[Evidence], raw: Bundle, out: Path, device: str
+) -> Bundle:
+    classifier = Classifier(raw, device=device, precision="f32")
+    calibrating = (
+        evidence[0].out_of_fold if parts.validation is None else predict_labelled(classifier, parts.validation)
     )
-    if config.network.pretrained == "imagenet":
-        load_imagenet(network.backbone, config.network.backbone)
-    return network
-
-
-def _preprocess(config: TrainConfig) -> Preprocess:
-    net = config.network
-    return Preprocess(view_px=net.view_px, input_px=net.input_px, mean=net.mean, std=net.std)
-
-
-def _spec(config: TrainConfig, parts: Parts, weights: bytes) -> ModelSpec:
-    net, train = config.network, union([parts.train, parts.validation])
-    slides = train.table.loc[train.table["slide"].notna(), ["set", "slide"]].drop_duplicates()
-    seen = TrainingData(
-        sets=tuple(train.table["set"].unique()),
-        slides=tuple(sorted(slides["set"] + "/" + slides["slide"])),
-        crops=tuple(sorted({crop_hash(crop) for crop in train.crops_NSS3})),
-    )
-    return ModelSpec(
-        name=config.name,
-        version=config.version,
-        weights_sha256=sha256_bytes(weights),
-        backbone=net.backbone,
-        hidden=net.hidden,
-        experts=parts.train.raters,
-        hardness=net.hardness,
-        phases=PHASES if net.phase else (),
-        view_px=net.view_px,
-        input_px=net.input_px,
-        views=net.views,
-        mean=net.mean,
-        std=net.std,
-        thresholds=Thresholds(balanced=0.5, count=0.5),
-        definition=config.definition,
-        trained_on=seen,
-    )
-
-
-def _calibrate(weights: bytes, spec: ModelSpec, validation: LabelledCrops, folder: Path, seed: int) -> Bundle:
-    """Write the bundle uncalibrated, read it back as a user would, and write it again with what was fitted."""
+    decision = decide(calibrating, raw.spec.experts, config.seed)
+    if parts.validation is not None:
+        calibrating = with_decision(calibrating, decision)
+    conformal = fit_conformal(calibrating["p_atypical"].to_numpy(dtype=float), calibrating["amf"].to_numpy(dtype=float))
+    measurements = [one for some in evidence for one in measure_evidence(some)]
+    if parts.tests:
+        tests = stack_tables([predict_labelled(classifier, one) for one in parts.tests])
+        tests = with_decision(tests, decision)
+        write_table(tests, out / TESTS)
+        measurements += measure_sets(config.name, tests)
+    write_text(out / "metrics.json", dump_json([one.to_json() for one in measurements]))
+    fitted = {
+        "calibration": decision.calibration,
+        "hardness_calibration": decision.hardness_calibration,
+        "thresholds": decision.thresholds,
+        "conformal": conformal,
+        "error_rates": _error_rates(measurements),
+    }
+    spec = raw.spec.model_copy(update=fitted)
+    folder = out / "bundle"
     folder.mkdir(parents=True, exist_ok=True)
-    raw = write_bundle(folder, weights, spec, card="", licenses="")
-    said = Classifier(raw, device="cpu").predict(validation.crops_NSS3)
-    amf, groups = validation.amf, validation.groups.to_numpy(dtype=str)
-    calibration = _rounded(fit_calibration(mean_expert_logit(said.p_experts_NK), amf))
-    p = calibrated(said.p_experts_NK, calibration)
-    fitted: dict[str, Any] = {"calibration": calibration}
-    hard_threshold = 0.5
-    if spec.hardness:
-        hard = validation.table["hard"].to_numpy(dtype=float)
-        z, known = safe_logit(said.p_hard), ~np.isnan(hard)
-        hardness = _rounded(fit_hardness_calibration(z, hard))
-        p_hard = expit(hardness.a * z + hardness.b)
-        fitted["hardness_calibration"] = hardness
-        if hardness.a > 0:
-            hard_threshold = bagged_threshold(count_threshold, p_hard[known], hard[known], groups[known], seed=seed)
-    fitted["thresholds"] = Thresholds(
-        balanced=bagged_threshold(balanced_threshold, p, amf, groups, seed=seed),
-        count=(count := bagged_threshold(count_threshold, p, amf, groups, seed=seed)),
-        hard=hard_threshold,
-        experts=_expert_thresholds(said.p_experts_NK, validation, calibration, count, seed),
-    )
-    return write_bundle(folder, weights, spec.model_copy(update=fitted), card="", licenses="")
+    weights = (raw.folder / WEIGHTS).read_bytes()
+    covered = [row for some in evidence for row in conformal_coverage(some)]
+    card = render_card(config, spec, measurements, calibrating, covered)
+    return write_bundle(folder, weights, spec, card=card, licenses=license_text(config))
 
 
-def _expert_thresholds(
-    p_experts_NK: Floats, validation: LabelledCrops, calibration: Calibration, count: float, seed: int
-) -> tuple[float, ...]:
-    """Each head's own cut: as many called AMF as its rater called so; where the rater saw none, the cut ``count`` implies."""
-    implied = float(expit((safe_logit(np.array([count]))[0] - calibration.b) / calibration.a))
-    groups = validation.groups.to_numpy(dtype=str)
-    cuts = []
-    for k, rater in enumerate(validation.raters):
-        votes = validation.votes[rater].to_numpy(dtype=float)
-        known = ~np.isnan(votes)
-        if 0 < votes[known].sum() < known.sum():
-            cuts.append(
-                bagged_threshold(count_threshold, p_experts_NK[known, k], votes[known], groups[known], seed=seed)
-            )
-        else:
-            cuts.append(round(implied, 4))
-    return tuple(cuts)
-
-
-def _rounded(calibration: Calibration) -> Calibration:
-    return Calibration(a=round(calibration.a, 6), b=round(calibration.b, 6))
-
-
-def _predict(classifier: Classifier, data: LabelledCrops) -> pd.DataFrame:
-    said = classifier.predict(data.crops_NSS3)
-    return data.table.assign(group=data.groups, p_atypical=said.p_atypical, p_hard=said.p_hard)
-
-
-def _measure(model: str, thresholds: Thresholds, table: pd.DataFrame) -> list[Measurement]:
-    p, amf = table["p_atypical"].to_numpy(dtype=float), table["amf"].to_numpy(dtype=float)
-    groups = table["group"].to_numpy(dtype=str)
-    domain = str(table["set"].iloc[0])
-    hardness = hardness_auc(table["p_hard"].to_numpy(dtype=float), table["hard"].to_numpy(dtype=float))
-    return [
-        Measurement(model, domain, name, evaluate(p, amf, groups, getattr(thresholds, name)), hardness)
-        for name in THRESHOLD_NAMES
-    ]
-
-
-def _error_rates(measurements: list[Measurement]) -> tuple[ErrorRates, ...]:
+def _error_rates(measurements: Sequence[Measurement]) -> tuple[ErrorRates, ...]:
+    """One a domain and threshold: the first that was measured, which is that of the networks nearest to the shipped one."""
+    first = {(one.domain, one.threshold_name): one for one in reversed(measurements)}
     return tuple(
         ErrorRates(
             domain=one.domain,
@@ -324,12 +174,5 @@ def _error_rates(measurements: list[Measurement]) -> tuple[ErrorRates, ...]:
             model=one.model,
             cut_off=one.metrics.threshold,
         )
-        for one in measurements
+        for one in reversed(first.values())
     )
-
-
-def _finish(config: TrainConfig, main: TrainedModel, measurements: list[Measurement], folder: Path) -> Bundle:
-    folder.mkdir(parents=True, exist_ok=True)
-    spec = main.bundle.spec.model_copy(update={"error_rates": _error_rates(measurements)})
-    card = render_card(config, spec, measurements)
-    return write_bundle(folder, main.weights, spec, card=card, licenses=license_text(config))

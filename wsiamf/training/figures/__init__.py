@@ -1,0 +1,1 @@
+"""Figures of labelled predictions: measured once, written as JSON, CSV tables, plots and one page."""

@@ -1,0 +1,1 @@
+"""The training loop: augmented batches, the loss, steps, states and logs of one network."""

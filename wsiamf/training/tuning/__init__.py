@@ -1,0 +1,1 @@
+"""``wsiamf tune``: a search for better settings of a recipe."""
