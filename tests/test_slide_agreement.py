@@ -104,7 +104,7 @@ class TestIntervalCoverage:
         assert row["n_slides"] == 40
 
     def test_wilson_covers_what_it_claims(self, coverage: pd.DataFrame) -> None:
-        claimed = coverage[(coverage["interval"] == "amf_fraction_interval95") & (coverage["truth"] == MODEL)]
+        claimed = coverage[(coverage["interval"] == "amf_fraction_sampling_interval") & (coverage["truth"] == MODEL)]
         assert claimed["claimed"].all()
         assert (claimed["coverage"] > 0.92).all()
 
@@ -114,7 +114,9 @@ class TestIntervalCoverage:
             called, amf = (table["p_atypical"][rows] >= 0.5).sum(), table["amf"][rows].mean()
             low, high = wilson(int(called), len(rows)) or (0, 0)
             covered.append(low - 1e-6 <= amf <= high + 1e-6)
-        row = row_of(coverage, interval="amf_fraction_interval95", threshold_name="count", truth=HERE, figures="all")
+        row = row_of(
+            coverage, interval="amf_fraction_sampling_interval", threshold_name="count", truth=HERE, figures="all"
+        )
         assert row["coverage"] == pytest.approx(np.mean(covered))
 
     def test_whole_slide_equals_simulation(self) -> None:
@@ -125,7 +127,11 @@ class TestIntervalCoverage:
         one["group"] = one["slide"]
         found = interval_coverage(check_rows(one.drop(columns="fold")))
         row = row_of(
-            found, interval="amf_fraction_interval95", threshold_name="count", truth=WHOLE, figures="10-19 (drawn: 15)"
+            found,
+            interval="amf_fraction_sampling_interval",
+            threshold_name="count",
+            truth=WHOLE,
+            figures="10-19 (drawn: 15)",
         )
         called, truth = (one["p_atypical"][:40] >= 0.5).mean(), one["amf"][:40].mean()
         draws = stats.binom(15, called).rvs(4000, random_state=1)
@@ -135,8 +141,8 @@ class TestIntervalCoverage:
     def test_a_classifier_that_over_calls_loses_the_majority(self, table: pd.DataFrame) -> None:
         found = interval_coverage(table.assign(threshold_count=0.05))
         judged = verdicts(found)
-        here = row_of(judged, interval="amf_fraction_interval95", threshold_name="count", truth=HERE)
-        claimed = row_of(judged, interval="amf_fraction_interval95", threshold_name="count", truth=MODEL)
+        here = row_of(judged, interval="amf_fraction_sampling_interval", threshold_name="count", truth=HERE)
+        claimed = row_of(judged, interval="amf_fraction_sampling_interval", threshold_name="count", truth=MODEL)
         assert here["lowest_coverage"] < 0.5
         assert not here["may_be_called_95"]
         assert claimed["may_be_called_95"]

@@ -96,8 +96,8 @@ def test_counts_shares_and_their_intervals() -> None:
     assert (summary["n_candidates"], summary["n_ok"]) == (21, 21)
     assert (summary["n_amf"], summary["n_nmf"], summary["n_hard"]) == (4, 17, 5)
     assert summary["amf_fraction"] == pytest.approx(4 / 21, rel=1e-5)
-    assert ends(summary["amf_fraction_interval95"]) == pytest.approx((0.077, 0.400), abs=5e-4)
-    assert "not the classifier's errors" in summary["amf_fraction_interval95"]["covers"]
+    assert ends(summary["amf_fraction_sampling_interval"]) == pytest.approx((0.077, 0.400), abs=5e-4)
+    assert "not the classifier's errors" in summary["amf_fraction_sampling_interval"]["covers"]
     assert summary["amf_to_nmf_ratio"] == pytest.approx(4 / 17, rel=1e-5)
     assert summary["n_amf_expected"] == pytest.approx(4.5)
     assert summary["amf_fraction_expected"] == pytest.approx(4.5 / 21, rel=1e-5)
@@ -128,9 +128,9 @@ def test_densities_are_per_mm2_with_exact_poisson_intervals() -> None:
     summary, _ = summary_of(predictions(10, p_atypical=[0.9] + [0.0] * 9))
     assert (summary["area_mm2"], summary["area_kind"]) == (25.0, "roi")
     assert summary["mf_per_mm2"] == 0.4
-    assert ends(summary["mf_per_mm2_interval95"]) == pytest.approx((4.795 / 25, 18.390 / 25), abs=1e-4)
+    assert ends(summary["mf_per_mm2_sampling_interval"]) == pytest.approx((4.795 / 25, 18.390 / 25), abs=1e-4)
     assert summary["amf_per_mm2"] == 0.04
-    assert ends(summary["amf_per_mm2_interval95"]) == pytest.approx((0.0253 / 25, 5.572 / 25), abs=1e-4)
+    assert ends(summary["amf_per_mm2_sampling_interval"]) == pytest.approx((0.0253 / 25, 5.572 / 25), abs=1e-4)
     assert summary["mf_per_hotspot_area_on_average"] == pytest.approx(0.4 * 2.37)
     assert summary["n_ok_outside_area"] == 0
 
@@ -165,9 +165,9 @@ def test_a_single_adjusted_figure_needs_rates_of_ones_own() -> None:
     adjusted, _ = summary_of(table, rules=replace(RULES, own_error_rates=replace_specificity(BREAST, 0.85)))
     found = adjusted["amf_fraction_error_adjusted"]
     assert (found["unclipped"], found["clipped"]) == (pytest.approx(-0.05 / 0.55, rel=1e-5), 0.0)
-    low, high = ends(found["unclipped_interval95"])
+    low, high = ends(found["unclipped_interval"])
     assert low < -0.05 / 0.55 < high
-    assert ends(found["clipped_interval95"]) == (0.0, max(0.0, high))
+    assert ends(found["clipped_interval"]) == (0.0, max(0.0, high))
     assert found["error_rates"]["domain"] == "breast"
 
 
@@ -179,7 +179,7 @@ def test_no_figures_are_not_estimable_and_not_nought() -> None:
     for table in (predictions(0), predictions(2, status=DUPLICATE)):
         summary, _ = summary_of(table, rules=replace(RULES, own_error_rates=BREAST))
         for field in (
-            *("amf_fraction", "amf_fraction_interval95", "amf_to_nmf_ratio", "amf_fraction_expected"),
+            *("amf_fraction", "amf_fraction_sampling_interval", "amf_to_nmf_ratio", "amf_fraction_expected"),
             *("amf_fraction_expert_1", "amf_fraction_error_range", "amf_fraction_error_adjusted"),
         ):
             assert summary[field] is None
@@ -241,7 +241,7 @@ def test_a_hotspots_numbers_are_marked_as_after_selection() -> None:
     first, second, _ = summary["hotspots"]
     assert first["amf_fraction"] == pytest.approx(1 / 6, rel=1e-5)
     assert first["mf_per_mm2"] == pytest.approx(6 / 2.37, rel=1e-5)
-    for name in ("amf_fraction_interval95", "mf_per_mm2_interval95", "amf_per_mm2_interval95"):
+    for name in ("amf_fraction_sampling_interval", "mf_per_mm2_sampling_interval", "amf_per_mm2_sampling_interval"):
         assert first[name]["after_selection"] is True
         assert "after_selection" not in summary[name]
     assert (second["amf_to_nmf_ratio"], second["amf_to_nmf_ratio_status"]) == (None, "not estimable: no figure is NMF")

@@ -10,10 +10,10 @@ def summary_sentence(name: str, summary: dict[str, Any]) -> str:
     counted = f"{name}: {summary['n_ok']} of {summary['n_candidates']} candidates count"
     if summary["amf_fraction"] is None:
         return f"{counted}; AMF fraction {summary['amf_fraction_status']}"
-    interval = summary["amf_fraction_interval95"]
+    expected = summary["amf_fraction_expected_interval95"]
     fraction = (
-        f"{summary['amf_fraction']:.1%} AMF, 95 % interval {interval['low']:.1%} to {interval['high']:.1%} "
-        "for the sampling of figures alone"
+        f"{summary['amf_fraction']:.1%} AMF; by the calibrated probabilities {summary['amf_fraction_expected']:.1%}, "
+        f"95 % interval {expected['low']:.1%} to {expected['high']:.1%}"
     )
     hard = "" if summary["n_hard"] is None else f"; {summary['n_hard']} hard cases to review"
     return f"{counted}: {summary['n_amf']} AMF and {summary['n_nmf']} NMF ({fraction}){hard}"

@@ -19,7 +19,7 @@ from wsiamf.summary.intervals import (
     rogan_gladen_interval,
     wilson,
 )
-from wsiamf.summary.json_fields import NO_FIGURES, Fields, interval_fields, nullable, significant
+from wsiamf.summary.json_fields import NO_FIGURES, Fields, interval_fields, nominal_fields, nullable, significant
 
 Floats = NDArray[np.float64]
 
@@ -38,8 +38,10 @@ def fraction_fields(n_amf: int, n: int, **more: Any) -> Fields:
         **more: Put into the interval.
     """
     share = significant(n_amf / n) if n else None
-    interval = interval_fields(wilson(n_amf, n), "Wilson", SAMPLING_ALONE, **more)
-    return nullable("amf_fraction", share, NO_FIGURES) | nullable("amf_fraction_interval95", interval, NO_FIGURES)
+    interval = nominal_fields(wilson(n_amf, n), "Wilson", SAMPLING_ALONE, **more)
+    return nullable("amf_fraction", share, NO_FIGURES) | nullable(
+        "amf_fraction_sampling_interval", interval, NO_FIGURES
+    )
 
 
 def ratio_fields(n_amf: int, n_nmf: int) -> Fields:
@@ -52,9 +54,9 @@ def density_fields(name: str, n: int, area_mm2: float, **more: Any) -> Fields:
     """``<name>_per_mm2`` with its Garwood interval; null where there is no area."""
     reason = "not estimable: the area is empty"
     density = significant(n / area_mm2) if area_mm2 > 0 else None
-    interval = interval_fields(garwood(n, area_mm2), "Garwood", _POISSON, **more)
+    interval = nominal_fields(garwood(n, area_mm2), "Garwood", _POISSON, **more)
     field = f"{name}_per_mm2"
-    return nullable(field, density, reason) | nullable(f"{field}_interval95", interval, reason)
+    return nullable(field, density, reason) | nullable(f"{field}_sampling_interval", interval, reason)
 
 
 def expected_fields(p_atypical: Floats) -> Fields:
@@ -125,9 +127,9 @@ def error_adjusted_fields(n_amf: int, n: int, own: ErrorRates | None, *, seed: i
     reason = "not estimable: the error rates are too uncertain"
     found = {
         "unclipped": significant(share),
-        **nullable("unclipped_interval95", interval_fields(interval, *how, draws=DRAWS, seed=seed), reason),
+        **nullable("unclipped_interval", nominal_fields(interval, *how, draws=DRAWS, seed=seed), reason),
         "clipped": significant(clip_share(share)),
-        **nullable("clipped_interval95", interval_fields(clipped, *how, draws=DRAWS, seed=seed), reason),
+        **nullable("clipped_interval", nominal_fields(clipped, *how, draws=DRAWS, seed=seed), reason),
         "error_rates": own.model_dump(mode="json", exclude_none=True),
     }
     return nullable(name, found, "")

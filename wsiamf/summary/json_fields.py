@@ -31,9 +31,17 @@ def position(value: float) -> float:
 
 
 def interval_fields(interval: Interval | None, method: str, covers: str, **more: Any) -> Fields | None:
-    """An interval with its level and method, and what it covers; None stays None."""
+    """An interval whose coverage of the experts' majority was measured; None stays None."""
+    return _interval(interval, {"level": LEVEL, "method": method, "covers": covers, **more})
+
+
+def nominal_fields(interval: Interval | None, method: str, covers: str, **more: Any) -> Fields | None:
+    """An interval that holds its level for part of the doubt alone, so that it covers the experts' majority less often."""
+    return _interval(interval, {"nominal_level": LEVEL, "method": method, "covers": covers, **more})
+
+
+def _interval(interval: Interval | None, stated: Fields) -> Fields | None:
     if interval is None:
         return None
     low, high = interval
-    stated = {"level": LEVEL, "method": method, "covers": covers}
-    return {"low": significant(low), "high": significant(high), **stated, **more}
+    return {"low": significant(low), "high": significant(high), **stated}

@@ -75,15 +75,15 @@ class Printed:
         return _limits(self.field, n_amf, n, rates if of_range else (), own if of_adjusted else None)
 
 
-FRACTION: Final = Printed("amf_fraction_interval95", MODEL)
-DENSITY: Final = Printed("amf_per_mm2_interval95", MODEL, is_count=True)
+FRACTION: Final = Printed("amf_fraction_sampling_interval", MODEL)
+DENSITY: Final = Printed("amf_per_mm2_sampling_interval", MODEL, is_count=True)
 ERROR_RANGE: Final = Printed("amf_fraction_error_range", WHOLE)
 ADJUSTED: Final = Printed("amf_fraction_error_adjusted", WHOLE)
 EXPECTED: Final = Printed("n_amf_expected_interval95", HERE, is_count=True)
 BY_CALLS: Final = (FRACTION, DENSITY, ERROR_RANGE, ADJUSTED)
 UNMEASURED: Final = {
-    "mf_per_mm2_interval95": "labelled crops tell no area, and no one says how many figures a slide should have",
-    "hotspots[].*_interval95": "a hotspot is chosen by its count; labelled crops are not, and tell no area",
+    "mf_per_mm2_sampling_interval": "labelled crops tell no area, and no one says how many figures a slide should have",
+    "hotspots[].*_sampling_interval": "a hotspot is chosen by its count; labelled crops are not, and tell no area",
 }
 
 
@@ -96,7 +96,7 @@ def _limits(field: str, n_amf: int, n: int, rates: tuple[ErrorRates, ...], own: 
     if field == ERROR_RANGE.field:
         return _pair(error_range_fields(n_amf, n, rates)[field])
     adjusted = error_adjusted_fields(n_amf, n, own, seed=0)[field]
-    return None if adjusted is None else _pair(adjusted["clipped_interval95"])
+    return None if adjusted is None else _pair(adjusted["clipped_interval"])
 
 
 def _pair(fields: dict[str, Any] | None) -> Interval | None:
