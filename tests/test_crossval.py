@@ -12,6 +12,7 @@ import pytest
 
 from tests.test_training import all_data_config
 from tests.tiny_sets import write_ami_br, write_atnorm_md
+from wsiamf.bundle import open_bundle
 from wsiamf.errors import TrainingError
 from wsiamf.training.crossval import cross_validate, withhold
 from wsiamf.training.deciding import decide, head_raters, with_decision
@@ -67,6 +68,15 @@ class TestTables:
         assert np.allclose(1 / (1 + np.exp(-table["z"])), mean, atol=1e-5)
 
 
+def test_a_folds_bundle_is_calibrated_by_the_other_folds(run: Path) -> None:
+    bundle, table = open_bundle(run / "fold-2"), read_table(run / "out_of_fold.csv")
+    held_out = table[table["fold"] == 2]
+    assert bundle.spec.thresholds.balanced == pytest.approx(held_out["threshold_balanced"].iloc[0])
+    with_z = bundle.spec.calibration.a * held_out["z"] + bundle.spec.calibration.b
+    assert np.allclose(1 / (1 + np.exp(-with_z)), held_out["p_atypical"], atol=1e-4)
+    assert "calibrated on the other folds" in bundle.read_card()
+
+
 class TestResuming:
     def test_tables_alone_are_enough(self, run: Path, data_root: Path, tmp_path: Path) -> None:
         """Records and tables can be stored without any weights, and a run goes on from them."""
@@ -104,6 +114,21 @@ class TestWrongUse:
         best = config.model_copy(update={"fit": config.fit.model_copy(update={"keep": "best"})})
         with pytest.raises(TrainingError, match=r"crossval\.validation: none leaves nothing"):
             cross_validate(best, data_root, tmp_path)
+
+    def test_heads_without_anything_to_learn_are_named_before_training(self, data_root: Path, tmp_path: Path) -> None:
+        rows = pd.read_csv(data_root / "AtNorM-MD" / "AtNorM-MD_expert_votes.csv")
+        files = rows["Majority"] + "/" + rows["Filename"]
+        one_expert = pd.DataFrame({"file": files, "label": rows["Majority"], "vote_a": rows["Expert_1"]})
+        one_expert.to_csv(data_root / "AtNorM-MD" / "one.csv", index=False)
+        sets = [{"kind": "manifest", "path": "AtNorM-MD/one.csv", "use": "split"}]
+        data = {"sets": sets, "split": {"validation": 0, "test": 0}}
+        with pytest.raises(TrainingError, match=r"network\.hardness: true has nothing to learn"):
+            cross_validate(all_data_config(data=data), data_root, tmp_path / "one", device="cpu", workers=0)
+        network = all_data_config().network.model_dump() | {"hardness": False}
+        with pytest.raises(TrainingError, match=r"network\.phase: true has nothing to learn"):
+            cross_validate(
+                all_data_config(data=data, network=network), data_root, tmp_path / "two", device="cpu", workers=0
+            )
 
     def test_unknown_fold_and_set(self, data_root: Path, tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match="--fold 4: there are folds 1 to 3"):

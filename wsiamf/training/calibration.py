@@ -38,6 +38,15 @@ class Decision:
     hardness_calibration: Calibration
     thresholds: Thresholds
 
+    @property
+    def spec_fields(self) -> dict[str, Calibration | Thresholds]:
+        """The fields of ``ModelSpec`` that it decides."""
+        return {
+            "calibration": self.calibration,
+            "hardness_calibration": self.hardness_calibration,
+            "thresholds": self.thresholds,
+        }
+
 
 def fit_decision(
     *,

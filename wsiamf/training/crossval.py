@@ -20,10 +20,12 @@ import numpy as np
 import pandas as pd
 
 from wsiamf._version import __version__
+from wsiamf.bundle import SPEC, WEIGHTS, open_bundle, write_bundle
 from wsiamf.config import SetConfig, TrainConfig
 from wsiamf.errors import TrainingError
 from wsiamf.files import dump_json, output_errors, sha256_bytes, write_text
 from wsiamf.inference import Classifier
+from wsiamf.training.card import license_text
 from wsiamf.training.deciding import decide, head_raters, with_cross_fitted, with_decision
 from wsiamf.training.figures.writing import write_figures
 from wsiamf.training.labels import LabelledCrops, union
@@ -44,6 +46,12 @@ OUT_OF_FOLD: Final = "out_of_fold.csv"
 TESTS: Final = "test_predictions.csv"
 RECORD: Final = "record.json"
 _RECORD_SCHEMA: Final = "wsiamf.fold/1"
+_FOLD_CARD: Final = """\
+# {name}, fold {fold}
+
+One network of a cross-validation, trained without fold {fold} and calibrated on the other folds; its figures stand in the run's
+folder. **Research use only.**
+"""
 
 
 @dataclass(frozen=True)
@@ -223,12 +231,24 @@ class _Run:
         done = [fold for fold in self.folds if self.is_done(fold)]
         table = stack_tables([read_table(self._folder(fold) / OUT_OF_FOLD) for fold in done])
         raters = head_raters(table)
+        for fold in done:
+            self._decide_bundle(fold, table, raters)
         table = with_cross_fitted(table, raters, self.config.seed)
         write_table(table, self.out / OUT_OF_FOLD)
         if self.data.tests:
             tests = stack_tables([read_table(self._folder(fold) / TESTS) for fold in done])
             write_table(with_decision(tests, decide(table, raters, self.config.seed)), self.out / TESTS)
         return table
+
+    def _decide_bundle(self, fold: int, table: pd.DataFrame, raters: tuple[str, ...]) -> None:
+        """Give a fold's bundle, where it was kept, the calibration and thresholds of the other folds."""
+        folder, others = self._folder(fold), table[table["fold"] != fold]
+        if others.empty or not (folder / SPEC).exists():
+            return
+        decision = decide(others, raters, self.config.seed)
+        spec = open_bundle(folder).spec.model_copy(update=decision.spec_fields)
+        card = _FOLD_CARD.format(name=spec.name, fold=self.folds.names[fold - 1])
+        write_bundle(folder, (folder / WEIGHTS).read_bytes(), spec, card=card, licenses=license_text(self.config))
 
     def _folder(self, fold: int) -> Path:
         return self.out / f"fold-{fold}"

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from wsiamf.config import TeacherConfig, TrainConfig
+from wsiamf.errors import TrainingError
 from wsiamf.inference.torch_backend import choose_device
 from wsiamf.model import HARDNESS, PHASE, MitosisClassifier, Preprocess
 from wsiamf.training.labels import LabelledCrops
@@ -81,6 +82,7 @@ def fit_network(
     """
     raters = known_raters(train)
     check_recipe(config, raters, device)
+    _check_labels(config, train)
     train = with_raters(train, raters)
     validation = with_raters(validation, raters) if validation is not None else None
     teachers = [
@@ -110,6 +112,20 @@ def check_recipe(config: TrainConfig, raters: tuple[str, ...], device: str) -> N
     for network, fit in [(config.network, config.fit), *((one.network, one.fit or config.fit) for one in teachers)]:
         check_fit(fit, place)
         check_network(network, raters)
+
+
+def _check_labels(config: TrainConfig, train: LabelledCrops) -> None:
+    """Make sure that every head that is asked for has something to learn."""
+    if config.network.hardness and set(train.table["hard"].dropna()) != {0.0, 1.0}:
+        raise TrainingError(
+            "network.hardness: true has nothing to learn: it needs crops on which two or more raters agree and others on which "
+            "they do not; set network.hardness: false."
+        )
+    if config.network.phase and not (train.phases_NR >= 0).any():
+        raise TrainingError(
+            "network.phase: true has nothing to learn: no training set gives phases (AMi-Br does); set network.phase: false "
+            "and loss.phase_weight: 0."
+        )
 
 
 def _as_recipe(config: TrainConfig, teacher: TeacherConfig, number: int) -> TrainConfig:

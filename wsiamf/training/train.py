@@ -145,9 +145,7 @@ def _measure_and_write(
         measurements += measure_sets(config.name, tests)
     write_text(out / "metrics.json", dump_json([one.to_json() for one in measurements]))
     fitted = {
-        "calibration": decision.calibration,
-        "hardness_calibration": decision.hardness_calibration,
-        "thresholds": decision.thresholds,
+        **decision.spec_fields,
         "conformal": conformal,
         "error_rates": _error_rates(measurements),
     }
