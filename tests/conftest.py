@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.tiny_sets import write_ami_br, write_atnorm_md
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,6 +20,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder.name!r}: set WSIAMF_DATA to the data folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tiny sets in their authors' layouts, in which AMF crops are darker, so that there is something to learn."""
+    root = tmp_path_factory.mktemp("crops")
+    rng = np.random.default_rng(0)
+    write_ami_br(root / "AMi-Br", rng)
+    write_atnorm_md(root / "AtNorM-MD", rng)
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -11,22 +11,11 @@ import pandas as pd
 import pytest
 
 from tests.test_training import all_data_config
-from tests.tiny_sets import write_ami_br, write_atnorm_md
 from wsiamf.bundle import open_bundle
 from wsiamf.errors import TrainingError
 from wsiamf.training.crossval import cross_validate, withhold
 from wsiamf.training.deciding import decide, head_raters, with_decision
 from wsiamf.training.measuring import read_table
-from wsiamf.training.overlap import refuse_overlap
-
-
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("crops")
-    rng = np.random.default_rng(0)
-    write_ami_br(root / "AMi-Br", rng)
-    write_atnorm_md(root / "AtNorM-MD", rng)
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +132,6 @@ class TestWrongUse:
         with pytest.raises(TrainingError, match=r"0\.png"):
             cross_validate(all_data_config(), both, tmp_path / "cv", device="cpu", workers=0)
         assert not (tmp_path / "cv").exists()
-        assert callable(refuse_overlap)
 
 
 @pytest.mark.parametrize("validation", ["inner", "fold"])

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.tiny_sets import write_ami_br, write_atnorm_md, write_crop, write_manifest, write_midog25
+from tests.tiny_sets import write_ami_br, write_crop, write_manifest, write_midog25
 from wsiamf.config import SetConfig
 from wsiamf.crops import crop_hash
 from wsiamf.errors import TrainingError
@@ -22,13 +22,10 @@ NAN = float("nan")
 
 
 @pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("crops")
-    rng = np.random.default_rng(0)
-    write_ami_br(root / "AMi-Br", rng)
-    write_atnorm_md(root / "AtNorM-MD", rng)
-    write_midog25(root / "MIDOG25", rng)
-    return root
+def data_root(data_root: Path) -> Path:
+    """The two tiny sets and one in the layout of MIDOG 2025."""
+    write_midog25(data_root / "MIDOG25", np.random.default_rng(1))
+    return data_root
 
 
 @pytest.fixture(scope="module")

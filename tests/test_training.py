@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.tiny_sets import write_ami_br, write_atnorm_md
 from wsiamf.bundle import open_bundle
 from wsiamf.config import TrainConfig, configs_folder, load_train_config, parse_train_config
 from wsiamf.crops import crop_hash
@@ -44,16 +43,6 @@ def tiny_config(**changes: Any) -> TrainConfig:
         "fit": {"epochs": 5, "batch_size": 8, "lr_backbone": 3e-3, "lr_heads": 1e-2, "ema_decay": 0.5},
     }
     return parse_train_config(values | changes, "test")
-
-
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two sets in their authors' layouts, in which AMF crops are darker, so that there is something to learn."""
-    root = tmp_path_factory.mktemp("crops")
-    rng = np.random.default_rng(0)
-    write_ami_br(root / "AMi-Br", rng)
-    write_atnorm_md(root / "AtNorM-MD", rng)
-    return root
 
 
 class TestConfig:

@@ -7,14 +7,12 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
 from tests.test_training import tiny_config
-from tests.tiny_sets import write_ami_br, write_atnorm_md
 from wsiamf.cli.main import run
 from wsiamf.config import DistilConfig, SplitConfig, TeacherConfig, TrainConfig, configs_folder, load_train_config
 from wsiamf.errors import ConfigError, OutputError, TrainingError
@@ -34,15 +32,6 @@ IDENTITY = {"network": "a", "data": "b"}
 
 def config(space: dict[str, Any] | None = None, **tune: Any) -> TrainConfig:
     return tiny_config(tune={"space": SPACE if space is None else space, "epochs": 2, **tune})
-
-
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("crops")
-    rng = np.random.default_rng(0)
-    write_ami_br(root / "AMi-Br", rng)
-    write_atnorm_md(root / "AtNorM-MD", rng)
-    return root
 
 
 class TestSpace:

@@ -69,8 +69,8 @@ class WebpCodec(ArrayBytesCodec):
         return {"name": self.name}
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
-        """Not known beforehand."""
-        raise NotImplementedError
+        """Zarr asks it of codecs whose output has a fixed size alone; a WebP picture's is not known beforehand."""
+        raise NotImplementedError(f"{self.name}: the size of a WebP picture is known only once it is made")
 
     async def _encode_single(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:
         crops = chunk_array.as_numpy_array()

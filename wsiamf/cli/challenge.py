@@ -34,7 +34,6 @@ def challenge(
     Reads the one stack (.tif, .tiff, .mha) in images/stacked-histopathology-roi-cropouts of the input folder and writes
     multiple-mitotic-figure-classification.json: class and probability of AMF, one a page.
     """
-    import logging
 
     from wsiamf.challenge import ANSWERS, answer_crops, find_stack, read_crops, refuse_foreign_answers, write_answers
     from wsiamf.files import refuse_existing
@@ -45,10 +44,7 @@ def challenge(
     refuse_foreign_answers(target)
     stack = find_stack(source)
     classifier = load_model(model, device=device, batch_size=batch_size, precision=precision)
-    cut_off = getattr(classifier.spec.thresholds, threshold) if isinstance(threshold, str) else threshold
-    if logging.getLogger("wsiamf").level < logging.ERROR:
-        name = f"{threshold} " if isinstance(threshold, str) else ""
-        click.echo(f"wsiamf: {classifier.bundle.title}, threshold {name}{cut_off} on p_atypical", err=True)
+    cut_off = options.chosen_cut_off(classifier, threshold)
     answers = answer_crops(read_crops(stack, classifier.spec), classifier, threshold=cut_off)
     write_answers(answers, target)
     click.echo(target)

@@ -41,12 +41,10 @@ def crossval(
     Keeps every out-of-fold prediction and writes tables, plots and a page of figures; the folder is printed on stdout.
     """
     from wsiamf.cli.progress import report_epoch
-    from wsiamf.config import find_config, load_train_config
     from wsiamf.training.crossval import cross_validate, withhold, write_pages
 
-    file = find_config(config)
-    recipe = withhold(load_train_config(file), without)
-    root = data if data is not None else file.parent / recipe.data.root
+    recipe, root = options.load_recipe(config, data)
+    recipe = withhold(recipe, without)
     name = "-without-".join([f"{recipe.name}-crossval", *without])
     folder = out or Path("runs") / name
     cross_validate(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from wsiamf.config import TrainConfig
+    from wsiamf.inference import Classifier
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -87,6 +91,26 @@ data_opt = click.option(
     show_envvar=True,
     help="Folder that the sets' paths are relative to; left out: data.root of the configuration.",
 )
+
+
+def load_recipe(config: str, data: Path | None) -> tuple[TrainConfig, Path]:
+    """The configuration of a shipped name or a path, and its data folder."""
+    from wsiamf.config import find_config, load_train_config
+
+    file = find_config(config)
+    recipe = load_train_config(file)
+    return recipe, data if data is not None else file.parent / recipe.data.root
+
+
+def chosen_cut_off(classifier: Classifier, threshold: str | float) -> float:
+    """The cut-off that ``--threshold`` means for a model; says on stderr which model and cut-off are used."""
+    import logging
+
+    cut_off = getattr(classifier.spec.thresholds, threshold) if isinstance(threshold, str) else threshold
+    if logging.getLogger("wsiamf").level < logging.ERROR:
+        name = f"{threshold} " if isinstance(threshold, str) else ""
+        click.echo(f"wsiamf: {classifier.bundle.title}, threshold {name}{cut_off} on p_atypical", err=True)
+    return float(cut_off)
 
 
 def fit_opts(command: Command) -> Command:

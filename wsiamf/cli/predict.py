@@ -32,7 +32,6 @@ def predict(
     Writes one line a crop: file, p_atypical, p_hard, each expert head's probability, label, and conformal (AMF, NMF or cannot
     tell).
     """
-    import logging
     import sys
 
     from wsiamf.cli.progress import progress_bar
@@ -47,10 +46,7 @@ def predict(
         refuse_foreign_table(out)
     found = find_crops(crops)
     classifier = load_model(model, device=device, batch_size=batch_size, precision=precision)
-    cut_off = getattr(classifier.spec.thresholds, threshold) if isinstance(threshold, str) else threshold
-    if logging.getLogger("wsiamf").level < logging.ERROR:
-        name = f"{threshold} " if isinstance(threshold, str) else ""
-        click.echo(f"wsiamf: {classifier.bundle.title}, threshold {name}{cut_off} on p_atypical", err=True)
+    cut_off = options.chosen_cut_off(classifier, threshold)
     with progress_bar("crops") as on_progress:
         predicted = predict_crops(
             found, classifier, threshold=cut_off, conformal_error=conformal_error, on_progress=on_progress

