@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,14 +20,14 @@ from wsiamf.bundle import Bundle
 from wsiamf.errors import OutputExistsError
 from wsiamf.files import RUN_RECORD, check_replaceable, dump_json, sha256_file, staged_folder, write_text
 from wsiamf.inference import Classifier
-from wsiamf.spec import Calibration, ErrorRates, ModelSpec
+from wsiamf.spec import ErrorRates, ModelSpec
 from wsiamf.training.calibration import Decision
 from wsiamf.training.deciding import with_decision
 from wsiamf.training.figures.labelled_rows import check_rows
 from wsiamf.training.figures.tables import Figures
 from wsiamf.training.figures.writing import write_figures
 from wsiamf.training.labels import LabelledCrops
-from wsiamf.training.measuring import predict_labelled, read_table, write_table
+from wsiamf.training.measuring import predict_labelled, read_table, uncalibrated, write_table
 from wsiamf.training.overlap import same_slide
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def evaluate_bundle(
         OutputExistsError: ``out`` stands already, or is not an evaluation's.
     """
     check_replaceable(out, overwrite=overwrite, may_replace=_check_own)
-    classifier = Classifier(_uncalibrated(bundle), device=device, batch_size=batch_size, precision=precision)
+    classifier = Classifier(uncalibrated(bundle), device=device, batch_size=batch_size, precision=precision)
     table = _decided(predict_labelled(classifier, data), bundle.spec).assign(seen=_seen(bundle.spec, data))
     table = _with_given(table, threshold)
     sets = ", ".join(table["set"].unique())
@@ -121,11 +121,6 @@ def evaluate_table(
     table = _with_given(read_table(predictions), threshold)
     facts = {"predictions_sha256": sha256_file(predictions), "threshold": threshold, "seed": seed}
     return _write(table, out, f"Figures of {predictions.name}", facts, (), overwrite=overwrite)
-
-
-def _uncalibrated(bundle: Bundle) -> Bundle:
-    plain = {"calibration": Calibration(), "hardness_calibration": Calibration()}
-    return replace(bundle, spec=bundle.spec.model_copy(update=plain))
 
 
 def _decided(table: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:

@@ -5,6 +5,7 @@ Everything that is measured is measured on weights as they are stored, read back
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ from wsiamf.errors import TrainingError
 from wsiamf.files import atomic_file, sha256_bytes
 from wsiamf.inference import Classifier, Probabilities
 from wsiamf.inference.classifier import mean_expert_logit, safe_logit
-from wsiamf.spec import ModelSpec, Thresholds, TrainingData
+from wsiamf.spec import Calibration, ModelSpec, Thresholds, TrainingData
 from wsiamf.training.labels import LabelledCrops
 from wsiamf.training.networks import network_fields
 from wsiamf.training.recipe import Fitted, known_raters
@@ -50,6 +51,12 @@ def store_bundle(config: TrainConfig, fitted: Fitted, seen: LabelledCrops, folde
     )
     folder.mkdir(parents=True, exist_ok=True)
     return write_bundle(folder, weights, spec, card="", licenses="")
+
+
+def uncalibrated(bundle: Bundle) -> Bundle:
+    """The same model whose ``p_atypical`` and ``p_hard`` are the plain sigmoids of its logits."""
+    plain = {"calibration": Calibration(), "hardness_calibration": Calibration()}
+    return replace(bundle, spec=bundle.spec.model_copy(update=plain))
 
 
 def describe_training(seen: LabelledCrops) -> TrainingData:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,10 +21,10 @@ from wsiamf.crops import crop_hash
 from wsiamf.errors import OutputExistsError, TrainingError
 from wsiamf.files import check_replaceable, dump_json, staged_folder, write_text
 from wsiamf.inference import Classifier
-from wsiamf.spec import Calibration, ModelSpec
+from wsiamf.spec import ModelSpec
 from wsiamf.training.deciding import with_decision
 from wsiamf.training.labels import LabelledCrops
-from wsiamf.training.measuring import describe_training, predict_labelled
+from wsiamf.training.measuring import describe_training, predict_labelled, uncalibrated
 from wsiamf.training.recalibration.before_after import Change, card_section, compare, verdict
 from wsiamf.training.recalibration.refit import MIN_OF_A_CLASS, cross_fitted, decision_of, named_spec, refitted_spec
 from wsiamf.training.recalibration.representative import check_representative
@@ -88,7 +88,7 @@ def calibrate_bundle(
     check_replaceable(out, overwrite=overwrite, may_replace=_check_own)
     check_figures(data)
     n_seen = _warn_seen(spec, data)
-    classifier = Classifier(_uncalibrated(parent), device=device, batch_size=batch_size, precision=precision)
+    classifier = Classifier(uncalibrated(parent), device=device, batch_size=batch_size, precision=precision)
     table = predict_labelled(classifier, data)
     before = with_decision(table, decision_of(spec))
     share_hard = check_representative(before, spec, marked_hard or {})
@@ -143,11 +143,6 @@ def _warn_seen(spec: ModelSpec, data: LabelledCrops) -> int:
             named[0],
         )
     return n_seen
-
-
-def _uncalibrated(bundle: Bundle) -> Bundle:
-    plain = {"calibration": Calibration(), "hardness_calibration": Calibration()}
-    return replace(bundle, spec=bundle.spec.model_copy(update=plain))
 
 
 def _write(folder: Path, parent: Bundle, spec: ModelSpec, card: str) -> None:
