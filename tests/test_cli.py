@@ -206,7 +206,7 @@ def test_info_without_mpp_still_tells(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_models(capsys: pytest.CaptureFixture[str], model: str) -> None:
     assert run(["models", "list"]) == 0
-    assert capsys.readouterr().out.startswith("default\twsiamf-lite0-")
+    assert capsys.readouterr().out.startswith("default\twsiamf-lite2-")
     assert run(["models", "show"]) == 0
     assert "Research use only" in capsys.readouterr().out
     assert run(["models", "show", model, "--json"]) == 0

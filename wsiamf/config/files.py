@@ -35,8 +35,12 @@ def find_config(name_or_path: str) -> Path:
     shipped = folder / f"{name_or_path}.yaml"
     if shipped.is_file():
         return shipped
-    names = ", ".join(sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml")))
-    raise ConfigError(f"{name_or_path}: no such configuration file; shipped names are: {names}.")
+    names = sorted((file.relative_to(folder).with_suffix("") for file in folder.rglob("*.yaml")), key=_by_depth)
+    raise ConfigError(f"{name_or_path}: no such configuration file; shipped names are: {', '.join(map(str, names))}.")
+
+
+def _by_depth(name: Path) -> tuple[int, str]:
+    return len(name.parts), str(name)
 
 
 def load_train_config(path: Path) -> TrainConfig:

@@ -91,12 +91,12 @@ Classifies a mitotic figure as atypical (AMF) or normal (NMF) and says how likel
 | input | {crop_px} px crop at {mpp} um/px (within {tolerance:.0%} read as it is) |
 | view | central {view_px} px shown at {input_px} px{views} |
 | definition of atypical | `{definition}`: aberrant chromosome arrangement; ring shapes are normal |
-| seen | {n_crops} crops of {sets} in training and validation; {n_slides} slides with a known name; seed {seed} |
+| seen | {n_crops} crops of {sets} in training{validation}; {n_slides} slides with a known name; seed {seed} |
 | raters (one head each) | {raters} |
 | calibration | p = sigmoid({a:.4f} z {b:+.4f}), z = logit of the mean of the expert heads |
 | calibration of difficulty | p_hard = sigmoid({hard_a:.4f} h {hard_b:+.4f}), h = logit of the hardness head |
 | thresholds | balanced {balanced}, count {count} on p_atypical; hard {hard} on p_hard |
-| weights | sha256 {weights} (float16; every figure below was measured on them) |
+| weights | sha256 {weights} (float16{measured}) |
 
 ## Data
 
@@ -107,7 +107,6 @@ Classifies a mitotic figure as atypical (AMF) or normal (NMF) and says how likel
 ## Figures
 
 {rows}
-
 {reading}
 Intervals: 95 % bootstrap over cases or slides (over crops where a set names neither, which makes them too narrow). `balanced`
 is the AMF share of the figures that calibration was fitted on, where the balanced accuracy of a calibrated probability is
@@ -150,8 +149,8 @@ _OUT_OF_FOLD: Final = (
     "of a fold come from the other folds; those of the shipped weights from all folds together."
 )
 _OTHER_NETWORKS: Final = (
-    "The shipped weights are `{name}`. A row names the sets its networks were trained on; where several networks judged the\n"
-    "same crops, the row is their mean, not their ensemble.\n\n"
+    "\nThe shipped weights are `{name}`. A row names the sets its networks were trained on; where several networks judged the\n"
+    "same crops, the row is their mean, not their ensemble.\n"
 )
 
 _HEADER: Final = (
@@ -221,6 +220,8 @@ def render_card(
         balanced=spec.thresholds.balanced,
         count=spec.thresholds.count,
         weights=spec.weights_sha256,
+        validation=" and validation" if held_out else "",
+        measured="; every figure below was measured on them" if held_out else "",
         data="\n".join(_data_lines(config)),
         protocol=_HELD_OUT if held_out else _OUT_OF_FOLD,
         reading="" if held_out else _OTHER_NETWORKS.format(name=spec.name),
