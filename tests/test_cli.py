@@ -146,7 +146,7 @@ def test_ctrl_c_leaves_nothing(slide: Path, tmp_path: Path, model: str) -> None:
         time.sleep(6)
         process.send_signal(number)
         _, shown = process.communicate(timeout=60)
-        # Python ends by the signal itself, whatever is caught, where it came in an exec() (a dataclass of a module just imported).
+        # Whatever is caught, Python ends by the signal where it came inside exec(), as when a dataclass is imported.
         assert process.returncode in (1, -signal.SIGINT)
         assert "interrupted" in shown
         assert "Traceback" not in shown
