@@ -153,6 +153,35 @@ def test_ctrl_c_leaves_nothing(slide: Path, tmp_path: Path, model: str) -> None:
         assert not out.exists()
 
 
+_SWALLOWS = """
+import contextlib, os, signal, sys, time
+from wsiamf.cli import main
+
+def run(_):
+    with contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.{name})
+        time.sleep(5)
+    try:
+        time.sleep(20)
+        return 0
+    except KeyboardInterrupt:
+        time.sleep(1)  # cleaning up, longer than the time between two interrupts
+        return 1
+
+main._AGAIN_S = 0.2
+main.run = run
+main.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_that_an_import_swallows_comes_again(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SWALLOWS.format(name=name)], timeout=60, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 def test_predict_to_a_file_and_to_stdout(crops: Path, model: str, tmp_path: Path) -> None:
     out = tmp_path / "preds.csv"
     assert call("predict", crops, "--out", out, "--model", model).returncode == 0

@@ -32,6 +32,9 @@ _COMMANDS: Final = {
 }
 """Each command's module and the line that --help shows; the modules are loaded only when they are called."""
 
+_HAS_TIMER: Final = hasattr(signal, "setitimer")  # Windows has none
+_AGAIN_S: Final = 3.0
+
 
 class _LazyGroup(click.Group):
     """Loads a command's module when it is called, so that ``wsiamf --help`` is quick."""
@@ -72,8 +75,14 @@ def wsiamf(verbose: int, quiet: bool) -> None:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(sys.argv[1:]))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    if _HAS_TIMER:
+        signal.signal(signal.SIGALRM, _interrupt_again)
+    exit_code = run(sys.argv[1:])
+    if _HAS_TIMER:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    sys.exit(exit_code)
 
 
 def run(arguments: list[str]) -> int:
@@ -106,6 +115,18 @@ def run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     # A scheduler's SIGTERM ends a run as Ctrl-C does, so that temporary folders are removed.
+    if _HAS_TIMER:
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
     raise KeyboardInterrupt
+
+
+def _interrupt_again(number: int, frame: FrameType | None) -> None:
+    # Extension modules swallow what is raised while they are imported; cleaning up after an interruption is not disturbed.
+    error = sys.exc_info()[1]
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return
+        error = error.__context__
+    _interrupt(number, frame)
