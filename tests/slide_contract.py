@@ -30,6 +30,7 @@ class SlideCase:
         mpp: um per level-0 px; None where the file states none that can be used.
         others: Further files of the same slide.
         tile: (width, height) of the tiles of level 0; None where there are none.
+        raw_tiles: Whether tiles (or strips) of level 0 can be had one by one.
         tolerance: Grey levels by which another decoder may differ.
     """
 
@@ -40,6 +41,7 @@ class SlideCase:
     mpp: float | None
     others: tuple[Path, ...] = ()
     tile: tuple[int, int] | None = None
+    raw_tiles: bool = True
     tolerance: int = 0
 
     def expected(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -219,6 +221,28 @@ class SlideContract:
                 assert (grid.rows - 1) * grid.tile_height < height <= grid.rows * grid.tile_height
         first = slide.tile_grid(0)
         assert (first and (first.tile_width, first.tile_height)) == case.tile
+
+    def test_raw_tiles_are_the_pixels_of_every_level(self, case: SlideCase, slide: Slide) -> None:
+        for level, known in enumerate(case.levels):
+            tiles = slide.tiles(level)
+            if tiles is None:
+                continue
+            for row, column in itertools.product(range(tiles.grid.rows), range(tiles.grid.columns)):
+                y, x = row * tiles.grid.tile_height, column * tiles.grid.tile_width
+                expected = known[y : y + tiles.grid.tile_height, x : x + tiles.grid.tile_width]
+                tile = tiles.decode(column, row)
+                assert tile is not None
+                difference = np.abs(tile[: expected.shape[0], : expected.shape[1]].astype(int) - expected)
+                assert difference.max() <= case.tolerance
+
+    def test_raw_tiles_are_had_where_they_are_expected(self, case: SlideCase, slide: Slide) -> None:
+        assert (slide.tiles(0) is not None) == case.raw_tiles
+
+    def test_a_duplicate_reads_the_same_and_outlives_the_first(self, case: SlideCase) -> None:
+        with open_slide(case.path) as first:
+            second = first.duplicate()
+        with second:
+            case.check(second, 3, 5, 0, 40, 30)
 
     def test_bounds_are_the_whole_slide_where_the_file_names_none(self, slide: Slide) -> None:
         assert slide.bounds == Bounds(0, 0, *slide.dimensions)

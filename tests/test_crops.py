@@ -217,3 +217,13 @@ def test_sharpness_falls_with_blur() -> None:
     blurred = np.asarray(Image.fromarray(sharp).resize((16, 16)).resize((64, 64)))
     values = sharpness(np.stack([sharp, blurred]))
     assert values[0] > 10 * values[1]
+
+
+def test_sharpness_is_the_variance_of_the_laplacian_of_grey() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), dtype=np.uint8)
+    crops[1] = 200
+    grey = crops.astype(np.float64).mean(axis=3)
+    middle = grey[:, 1:-1, 1:-1]
+    laplacian = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:] - 4 * middle
+    assert sharpness(crops) == pytest.approx(laplacian.var(axis=(1, 2)), rel=1e-4, abs=1e-9)
+    assert sharpness(crops[:0]).shape == (0,)

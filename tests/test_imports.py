@@ -20,6 +20,7 @@ RANKS = {
     "geometry": 0,
     "files": 0,
     "statuses": 0,
+    "machine": 0,
     "slide_names": 0,
     "stains": 0,
     "config": 1,

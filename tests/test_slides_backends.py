@@ -60,7 +60,16 @@ class TestDicom(SlideContract):
     def case(cls, shared_data: Path) -> SlideCase:
         folder = shared_data / "slides"
         path, thumbnail = folder / "boxes_0.dcm", folder / "boxes_1.dcm"
-        return SlideCase(path, "openslide", "dicom", openslide_levels(path), 0.499, others=(thumbnail,), tile=(64, 64))
+        return SlideCase(
+            path,
+            "openslide",
+            "dicom",
+            openslide_levels(path),
+            0.499,
+            others=(thumbnail,),
+            tile=(64, 64),
+            raw_tiles=False,
+        )
 
 
 class TestCoordinatePyramid(SlideContract):
@@ -88,7 +97,7 @@ class TestPlainUncompressed(SlideContract):
     def case(cls, tmp_path_factory: pytest.TempPathFactory) -> SlideCase:
         pixels = coordinate_coded(333, 517)
         path = write_plain_tiff(tmp_path_factory.mktemp("raw") / "region.tif", pixels, None, compression=None)
-        return SlideCase(path, "tifffile", "generic-tiff", (pixels,), None)
+        return SlideCase(path, "tifffile", "generic-tiff", (pixels,), None, raw_tiles=False)
 
 
 class TestTilesThatOpenSlideCannotDecode(SlideContract):

@@ -39,6 +39,9 @@ class MadeSlide(DescribedSlide):
     def _read_pixels(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
         return np.zeros((height, width, 3), np.uint8)
 
+    def duplicate(self) -> MadeSlide:
+        return MadeSlide(self.properties)
+
     def _release(self) -> None:
         pass
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wsiamf.slides.facts import slide_facts
 from wsiamf.slides.images import read_image
-from wsiamf.slides.interface import Slide, TileGrid
+from wsiamf.slides.interface import Slide, TileGrid, Tiles
 from wsiamf.slides.opening import open_slide
 
-__all__ = ["Slide", "TileGrid", "open_slide", "read_image", "slide_facts"]
+__all__ = ["Slide", "TileGrid", "Tiles", "open_slide", "read_image", "slide_facts"]

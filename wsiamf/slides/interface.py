@@ -32,6 +32,30 @@ class TileGrid:
     rows: int
 
 
+class Tiles(ABC):
+    """The file's own tiles (or strips) of one level, raw access for any number of threads at once.
+
+    They live as long as the slide that gave them.
+    """
+
+    @property
+    @abstractmethod
+    def grid(self) -> TileGrid:
+        """How the level is cut."""
+
+    @abstractmethod
+    def decode(self, column: int, row: int) -> NDArray[np.uint8] | None:
+        """Read and decode one tile.
+
+        Returns:
+            Array (height, width, 3), RGB uint8; a tile that hangs over the level's edge comes whole or cut off there. None
+            where the file leaves the tile out: it shows background.
+
+        Raises:
+            SlideReadError: It cannot be read or decoded. The others stay usable.
+        """
+
+
 class Slide(ABC):
     """One open slide. Use it as a context manager, or call ``close``.
 
@@ -114,6 +138,18 @@ class Slide(ABC):
     @abstractmethod
     def tile_grid(self, level: int) -> TileGrid | None:
         """The file's own tiles of a level, or None where the format has none or hides them."""
+
+    @abstractmethod
+    def tiles(self, level: int) -> Tiles | None:
+        """The raw tiles of a level, or None where regions are the only way: no tiles, or not the pixels of ``read_region``."""
+
+    @abstractmethod
+    def duplicate(self) -> Slide:
+        """Another handle on the same file, for another thread; to be closed as well.
+
+        Raises:
+            SlideError: The file cannot be opened again.
+        """
 
     @abstractmethod
     def close(self) -> None:

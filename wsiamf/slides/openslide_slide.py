@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from wsiamf.errors import SlideReadError, UnsupportedSlideError
 from wsiamf.slides.base import DescribedSlide, SlideDescription, grid_of
-from wsiamf.slides.interface import TileGrid
+from wsiamf.slides.interface import TileGrid, Tiles
+from wsiamf.slides.raw_tiles import open_raw_tiles
 from wsiamf.slides.resolution import Resolution
+from wsiamf.slides.tiff_tiles import TiffTiles
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class OpenSlideSlide(DescribedSlide):
 
     def __init__(self, path: Path, given: Resolution | None = None) -> None:
         self._handle: openslide.OpenSlide | None = _open(path)
+        self._raw: dict[int, TiffTiles | None] = {}
         super().__init__(path, _describe(self._handle), given)
 
     @property
@@ -70,12 +73,26 @@ class OpenSlideSlide(DescribedSlide):
             return np.asarray(self._handle.read_region(location, level, size), dtype=np.uint8)
         except _FAILURES as error:
             # A handle refuses everything after its first error, so the next reading needs a new one.
-            self._release()
+            self._drop_handle()
             raise SlideReadError(
                 f"{self.name}: {size[0]} x {size[1]} px at {location} of level {level} cannot be decoded: {error}."
             ) from error
 
+    def _tiles(self, level: int) -> Tiles | None:
+        if level not in self._raw:
+            self._raw[level] = open_raw_tiles(self, level)
+        return self._raw[level]
+
+    def duplicate(self) -> OpenSlideSlide:
+        return OpenSlideSlide(self.path, self._given)
+
     def _release(self) -> None:
+        for tiles in self._raw.values():
+            if tiles is not None:
+                tiles.close()
+        self._drop_handle()
+
+    def _drop_handle(self) -> None:
         if self._handle is not None:
             self._handle.close()
             self._handle = None

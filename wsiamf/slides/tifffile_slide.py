@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +13,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from wsiamf.errors import SlideReadError
-from wsiamf.slides.base import DescribedSlide, SlideDescription, grid_of
-from wsiamf.slides.interface import TileGrid
+from wsiamf.slides.base import DescribedSlide, SlideDescription, blank, grid_of
+from wsiamf.slides.interface import TileGrid, Tiles
 from wsiamf.slides.resolution import Resolution
 from wsiamf.slides.tiff_layout import (
     READ_FAILURES,
@@ -25,6 +25,7 @@ from wsiamf.slides.tiff_layout import (
     refuse_undecodable,
     refuse_vendor,
 )
+from wsiamf.slides.tiff_tiles import TiffTiles, as_rgb
 
 _CACHE_BYTES: Final = 64 << 20
 """Decoded strips and tiles that are kept; the last one is kept whatever its size, for files of one strip."""
@@ -53,7 +54,7 @@ class TifffileSlide(DescribedSlide):
             pages = pyramid(path, tiff)
             refuse_undecodable(path, pages)
             super().__init__(path, _describe(pages), given)
-            self._levels = [_Level(page) for page in pages]
+            self._levels = [stack.enter_context(closing(_Level(page, self.background))) for page in pages]
             self._file = stack.pop_all()
 
     @property
@@ -63,9 +64,9 @@ class TifffileSlide(DescribedSlide):
     def _read_pixels(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
         downsample = self.level_downsamples[level]
         left, top = (int(np.floor(value / downsample + 0.5)) for value in (x, y))
-        region = np.full((height, width, 3), self.background, dtype=np.uint8)
+        region = blank(width, height, self.background)
         try:
-            for (row, column), pixels in self._levels[level].read(left, top, width, height, self.background):
+            for (row, column), pixels in self._levels[level].read(left, top, width, height):
                 region[row : row + pixels.shape[0], column : column + pixels.shape[1]] = pixels
         except READ_FAILURES as error:
             reason = " ".join(str(error).split())
@@ -73,6 +74,12 @@ class TifffileSlide(DescribedSlide):
                 f"{self.name}: {width} x {height} px at {(x, y)} of level {level} cannot be decoded: {reason}."
             ) from error
         return region
+
+    def _tiles(self, level: int) -> Tiles | None:
+        return self._levels[level].segments
+
+    def duplicate(self) -> TifffileSlide:
+        return TifffileSlide(self._path, self._given)
 
     def _release(self) -> None:
         self._levels = []
@@ -82,76 +89,57 @@ class TifffileSlide(DescribedSlide):
 class _Level:
     """The strips or tiles of one page, and the latest of them decoded."""
 
-    def __init__(self, page: Any) -> None:
+    def __init__(self, page: Any, background: tuple[int, int, int]) -> None:
         self._page = page
-        tiled = page.is_tiled
-        self._segment_width = page.tilewidth if tiled else page.imagewidth
-        self._segment_height = page.tilelength if tiled else min(page.rowsperstrip, page.imagelength)
-        self._grid = grid_of((page.imagewidth, page.imagelength), (self._segment_width, self._segment_height))
-        self._planes = page.samplesperpixel if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE else 1
+        self._background = background
+        self._segments = TiffTiles(page, background)
+        self._grid = self._segments.grid
         self._mapped = _memory_map(page)
-        self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
         self._cached_bytes = 0
 
-    def read(
-        self, left: int, top: int, width: int, height: int, background: tuple[int, int, int]
-    ) -> Iterator[tuple[tuple[int, int], NDArray[np.uint8]]]:
+    @property
+    def segments(self) -> TiffTiles | None:
+        """The page's tiles or strips for threads; None where its pixels stand in the file as they are."""
+        return self._segments if self._mapped is None else None
+
+    def close(self) -> None:
+        """Release the file."""
+        self._segments.close()
+
+    def read(self, left: int, top: int, width: int, height: int) -> Iterator[tuple[tuple[int, int], NDArray[np.uint8]]]:
         """The pieces of a box (px of this level) that lie in the picture, each with its (row, column) in the box."""
         right, bottom = min(left + width, self._page.imagewidth), min(top + height, self._page.imagelength)
         x0, y0 = max(left, 0), max(top, 0)
         if x0 >= right or y0 >= bottom:
             return
         if self._mapped is not None:
-            yield (y0 - top, x0 - left), _rgb(self._page, self._mapped[y0:bottom, x0:right], background)
+            yield (y0 - top, x0 - left), as_rgb(self._page, self._mapped[y0:bottom, x0:right], self._background)
             return
-        for row in range(y0 // self._segment_height, -(-bottom // self._segment_height)):
-            for column in range(x0 // self._segment_width, -(-right // self._segment_width)):
-                segment_x, segment_y = column * self._segment_width, row * self._segment_height
-                segment = self._segment(row * self._grid.columns + column, background)
+        for row in range(y0 // self._grid.tile_height, -(-bottom // self._grid.tile_height)):
+            for column in range(x0 // self._grid.tile_width, -(-right // self._grid.tile_width)):
+                segment_x, segment_y = column * self._grid.tile_width, row * self._grid.tile_height
+                segment = self._segment(column, row)
                 piece = segment[
                     max(y0 - segment_y, 0) : bottom - segment_y,
                     max(x0 - segment_x, 0) : right - segment_x,
                 ]
                 yield (max(y0, segment_y) - top, max(x0, segment_x) - left), piece
 
-    def _segment(self, index: int, background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    def _segment(self, column: int, row: int) -> NDArray[np.uint8]:
         """One strip or tile as RGB, from the cache or decoded."""
-        if index in self._cache:
-            self._cache.move_to_end(index)
-            return self._cache[index]
-        per_plane = self._grid.columns * self._grid.rows
-        decoded = [self._decode(index + plane * per_plane) for plane in range(self._planes)]
-        planes = [plane for plane in decoded if plane is not None]
-        if len(planes) < self._planes:
-            # A sparse file's empty tile: nothing was scanned there.
-            segment = np.full((self._segment_height, self._segment_width, 3), background, dtype=np.uint8)
-        else:
-            segment = _rgb(self._page, np.concatenate(planes, axis=2), background)
-        self._remember(index, segment)
-        return segment
-
-    def _decode(self, index: int) -> NDArray[np.uint8] | None:
-        """Decode one strip or tile of one plane: (height, width, samples); None where the file leaves it out."""
-        page = self._page
-        offset, count = page.dataoffsets[index], page.databytecounts[index]
-        if not count:
-            return None
-        decode, tables = (
-            page.decode,
-            page.jpegtables,
-        )  # both may read from the file when first asked for: before the seek
-        file = page.parent.filehandle
-        file.seek(offset)
-        options = {} if tables is None else {"jpegtables": tables}
-        decoded, _, shape = decode(file.read(count), index, **options)
-        pixels: NDArray[np.uint8] = np.asarray(decoded).reshape(shape)[0]
-        return pixels
-
-    def _remember(self, index: int, segment: NDArray[np.uint8]) -> None:
-        self._cache[index] = segment
+        place = (column, row)
+        if place in self._cache:
+            self._cache.move_to_end(place)
+            return self._cache[place]
+        segment = self._segments.decode(column, row)
+        if segment is None:  # a sparse file's empty tile: nothing was scanned there
+            segment = blank(self._grid.tile_width, self._grid.tile_height, self._background)
+        self._cache[place] = segment
         self._cached_bytes += segment.nbytes
         while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
             self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        return segment
 
 
 def _memory_map(page: Any) -> NDArray[np.uint8] | None:
@@ -164,22 +152,6 @@ def _memory_map(page: Any) -> NDArray[np.uint8] | None:
         page.parent.filehandle.path, dtype=np.uint8, mode="r", offset=page.dataoffsets[0], shape=shape
     )
     return pixels
-
-
-def _rgb(page: Any, samples: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Samples of a page, (height, width, n), as RGB; alpha is laid over the background."""
-    n_colours = 3 if samples.shape[2] >= 3 else 1
-    colours: NDArray[np.uint8] = samples[..., :n_colours]
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        colours = 255 - colours
-    rgb: NDArray[np.uint8] = np.repeat(colours, 3, axis=2) if n_colours == 1 else colours
-    if samples.shape[2] == n_colours or not page.extrasamples or page.extrasamples[0] == 0:
-        return rgb
-    alpha = samples[..., n_colours:].astype(np.uint32)
-    premultiplied = page.extrasamples[0] == tifffile.EXTRASAMPLE.ASSOCALPHA
-    light = rgb.astype(np.uint32) * (255 if premultiplied else alpha)
-    laid: NDArray[np.uint32] = (light + np.array(background, dtype=np.uint32) * (255 - alpha) + 127) // 255
-    return laid.clip(max=255).astype(np.uint8)
 
 
 def _describe(pages: list[Any]) -> SlideDescription:

@@ -1,0 +1,111 @@
+"""The strips and tiles of one TIFF page, decoded one by one from any number of threads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from wsiamf.errors import SlideReadError
+from wsiamf.slides.base import grid_of
+from wsiamf.slides.interface import TileGrid, Tiles
+from wsiamf.slides.tiff_layout import READ_FAILURES
+
+_HAS_PREAD: Final = hasattr(os, "pread")  # Windows has none
+
+
+class TiffTiles(Tiles):
+    """The segments (strips or tiles) of a page.
+
+    Args:
+        page: tifffile's page, whose file is open; only its layout is used, so that the file's position is never shared.
+        background: RGB that transparent pixels are laid over.
+
+    Raises:
+        OSError: The file cannot be opened again.
+    """
+
+    def __init__(self, page: Any, background: tuple[int, int, int]) -> None:
+        tiled = page.is_tiled
+        width = page.tilewidth if tiled else page.imagewidth
+        height = page.tilelength if tiled else min(page.rowsperstrip, page.imagelength)
+        self._path = Path(page.parent.filehandle.path)
+        self._grid = grid_of((page.imagewidth, page.imagelength), (width, height))
+        self._page = page
+        self._background = background
+        self._planes = page.samplesperpixel if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE else 1
+        # All of these may read from the file when first asked for: here, before there are threads.
+        self._decoder, jpegtables = page.decode, page.jpegtables
+        self._options = {} if jpegtables is None else {"jpegtables": jpegtables}
+        self._offsets, self._counts = tuple(page.dataoffsets), tuple(page.databytecounts)
+        self._lock = Lock()
+        self._file = os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+
+    @property
+    def grid(self) -> TileGrid:
+        return self._grid
+
+    @property
+    def missing(self) -> bool:
+        """Whether the file leaves some segment out."""
+        return 0 in self._counts
+
+    def decode(self, column: int, row: int) -> NDArray[np.uint8] | None:
+        index = row * self._grid.columns + column
+        per_plane = self._grid.columns * self._grid.rows
+        try:
+            decoded = [self._decode_plane(index + plane * per_plane) for plane in range(self._planes)]
+        except READ_FAILURES as error:
+            raise SlideReadError(
+                f"{self._path.name}: tile {(column, row)} cannot be decoded: {' '.join(str(error).split())}."
+            ) from error
+        planes = [plane for plane in decoded if plane is not None]
+        if len(planes) < self._planes:
+            return None
+        return as_rgb(self._page, planes[0] if self._planes == 1 else np.concatenate(planes, axis=2), self._background)
+
+    def close(self) -> None:
+        """Release the file; harmless when called twice."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _decode_plane(self, index: int) -> NDArray[np.uint8] | None:
+        """One segment of one plane, (height, width, samples)."""
+        count = self._counts[index]
+        if not count:
+            return None
+        data = self._read(self._offsets[index], count)
+        if len(data) < count:
+            raise EOFError("the file ends within it")
+        pixels, _, shape = self._decoder(data, index, **self._options)
+        segment: NDArray[np.uint8] = np.asarray(pixels).reshape(shape)[0]
+        return segment
+
+    def _read(self, offset: int, count: int) -> bytes:
+        if _HAS_PREAD:
+            return os.pread(self._file, count, offset)
+        with self._lock:
+            os.lseek(self._file, offset, os.SEEK_SET)
+            return os.read(self._file, count)
+
+
+def as_rgb(page: Any, samples: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Samples of a page, (height, width, n), as RGB; alpha is laid over the background."""
+    n_colours = 3 if samples.shape[2] >= 3 else 1
+    colours: NDArray[np.uint8] = samples[..., :n_colours]
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        colours = 255 - colours
+    rgb: NDArray[np.uint8] = np.repeat(colours, 3, axis=2) if n_colours == 1 else colours
+    if samples.shape[2] == n_colours or not page.extrasamples or page.extrasamples[0] == 0:
+        return rgb
+    alpha = samples[..., n_colours:].astype(np.uint32)
+    premultiplied = page.extrasamples[0] == tifffile.EXTRASAMPLE.ASSOCALPHA
+    light = rgb.astype(np.uint32) * (255 if premultiplied else alpha)
+    laid: NDArray[np.uint32] = (light + np.array(background, dtype=np.uint32) * (255 - alpha) + 127) // 255
+    return laid.clip(max=255).astype(np.uint8)
