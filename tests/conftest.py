@@ -13,6 +13,12 @@ from tests.tiny_sets import write_ami_br, write_atnorm_md
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compiled networks go to a folder of the run's, not to the user's cache; child processes follow."""
+    os.environ["WSIAMF_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real slides, crops and annotations; tests that ask for it skip where it is absent."""

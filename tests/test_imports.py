@@ -51,6 +51,8 @@ SOLE_IMPORTERS = {
     "tifffile": {"slides"},
     "torch": {"model", "bundle", "inference", "training"},
     "timm": {"model", "training"},
+    "openvino": {"inference"},
+    "nncf": {"inference"},
     "click": {"cli"},
     "dask": set(),
 }
@@ -145,7 +147,9 @@ def test_loads_no_torch(name: str) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     loaded = loaded_by("from wsiamf.cli.main import run; run(['--help'])")
-    assert loaded & {"torch", "openslide", "tifffile", "numpy", "pandas", "pydantic", "timm", "dask"} == set()
+    assert (
+        loaded & {"torch", "openslide", "tifffile", "numpy", "pandas", "pydantic", "timm", "dask", "openvino"} == set()
+    )
 
 
 def test_public_names() -> None:

@@ -28,7 +28,11 @@ WEIGHTS: Final = "model.safetensors"
 SPEC: Final = "spec.json"
 CARD: Final = "CARD.md"
 LICENSES: Final = "LICENSES"
+FORMS: Final = "openvino"
+"""Folder of a bundle that may hold its int8 form, which ``inference`` reads and checks."""
+FORM_RECORD: Final = "record.json"
 _FILES: Final = (SPEC, WEIGHTS, CARD, LICENSES)
+_FORM_FILE: Final = re.compile(r"network-\d+\.(xml|bin)|record\.json")
 _MEMBER: Final = re.compile(r"members\.(\d+)\.(.+)")
 _SHIPPED: Final = Path(__file__).with_name("bundles")
 
@@ -58,7 +62,7 @@ class Bundle:
         Raises:
             BundleError: The weights changed since the spec was written, or do not fit the heads and backbones it names.
         """
-        weights = {name: tensor.float() for name, tensor in load_safetensors(self._checked_weights()).items()}
+        weights = {name: tensor.float() for name, tensor in load_safetensors(self.checked_weights()).items()}
         try:
             return tuple(self._load(weights))
         except (RuntimeError, TypeError) as error:
@@ -87,7 +91,12 @@ class Bundle:
         """The text of ``LICENSES``."""
         return (self.folder / LICENSES).read_text("utf-8")
 
-    def _checked_weights(self) -> bytes:
+    def checked_weights(self) -> bytes:
+        """The content of the weights file.
+
+        Raises:
+            BundleError: The weights changed since the spec was written.
+        """
         data = (self.folder / WEIGHTS).read_bytes()
         if sha256_bytes(data) != self.spec.weights_sha256:
             raise BundleError(
@@ -164,7 +173,9 @@ def write_bundle(folder: Path, weights: bytes, spec: ModelSpec, *, card: str, li
 
 def check_own_bundle(folder: Path) -> None:
     """Raise an ``OutputExistsError`` unless a folder is a bundle and nothing else, so that it may be replaced."""
-    foreign = sorted({path.name for path in folder.iterdir()} - set(_FILES))
+    foreign = sorted({path.name for path in folder.iterdir()} - {*_FILES, FORMS})
+    if (folder / FORMS).is_dir():
+        foreign += sorted(path.name for path in (folder / FORMS).iterdir() if not _FORM_FILE.fullmatch(path.name))
     try:
         open_bundle(folder)
     except BundleError as error:

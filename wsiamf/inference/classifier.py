@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from scipy.special import expit, logit, softmax
 
 from wsiamf.bundle import Bundle, open_bundle
 from wsiamf.errors import CropError
-from wsiamf.inference.torch_backend import TorchBackend
+from wsiamf.inference.backend import Pending
+from wsiamf.inference.choosing import open_backend
 from wsiamf.model import EXPERTS, HARD_CLASSES, HARDNESS, PHASE
 from wsiamf.spec import Calibration, ModelSpec
 
@@ -79,18 +81,63 @@ def calibrated(p_experts_NK: Floats, calibration: Calibration) -> Floats:
     return p
 
 
+@dataclass(frozen=True)
+class PendingProbabilities:
+    """A batch that is under way in all views and networks.
+
+    Args:
+        spec: Of the model.
+        views: For each network, its views of the batch.
+        n: Crops of the batch.
+    """
+
+    spec: ModelSpec
+    views: Sequence[Sequence[Pending]]
+    n: int
+
+    def result(self) -> Probabilities:
+        """Wait for what the model says; an error of the computation is raised here."""
+        heads = self._heads()
+        p_experts_NK = heads[EXPERTS]
+        p_hard = np.full(self.n, np.nan)
+        if HARDNESS in heads:
+            hardness = self.spec.hardness_calibration
+            p_hard = expit(hardness.a * safe_logit(heads[HARDNESS][:, 0]) + hardness.b)
+        return Probabilities(calibrated(p_experts_NK, self.spec.calibration), p_hard, p_experts_NK, heads.get(PHASE))
+
+    def _heads(self) -> dict[str, Floats]:
+        """Each head's uncalibrated probability, the mean over the views of a network and then over the networks."""
+        says = [_mean([_probabilities(view) for view in views]) for views in self.views]
+        return _mean(says)
+
+
+def _probabilities(view: Pending) -> dict[str, Floats]:
+    return {head: head_probabilities(head, logits_NC) for head, logits_NC in view.result().items()}
+
+
+def _mean(says: Sequence[dict[str, Floats]]) -> dict[str, Floats]:
+    return {head: np.mean([said[head] for said in says], axis=0) for head in says[0]}
+
+
 class Classifier:
     """A model bundle ready to classify crops.
 
     Args:
         bundle: The model.
+        backend: ``auto`` (OpenVINO on the CPU, else torch), ``torch`` or ``openvino``.
         device: ``auto``, ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
-        batch_size: Crops a forward pass; None for the device's own.
-        precision: ``auto``, ``f32`` or ``bf16``.
+        batch_size: Crops a forward pass; None for the backend's own.
+        precision: ``auto``, ``f32``, ``bf16`` (torch on CUDA) or ``int8`` (OpenVINO, where the bundle holds that form).
     """
 
     def __init__(
-        self, bundle: Bundle, *, device: str = "auto", batch_size: int | None = None, precision: str = "auto"
+        self,
+        bundle: Bundle,
+        *,
+        backend: str = "auto",
+        device: str = "auto",
+        batch_size: int | None = None,
+        precision: str = "auto",
     ) -> None:
         if bundle.spec.provisional:
             logger.warning(
@@ -99,7 +146,7 @@ class Classifier:
                 bundle.title,
             )
         self.bundle = bundle
-        self.backend = TorchBackend(bundle, device=device, batch_size=batch_size, precision=precision)
+        self.backend = open_backend(bundle, backend=backend, device=device, batch_size=batch_size, precision=precision)
 
     @property
     def spec(self) -> ModelSpec:
@@ -111,6 +158,27 @@ class Classifier:
         """Crops a forward pass."""
         return self.backend.batch_size
 
+    @property
+    def capacity(self) -> int:
+        """How many batches it is of use to have under way at once."""
+        return self.backend.capacity
+
+    def submit(self, crops_NHWC: NDArray[np.uint8]) -> PendingProbabilities:
+        """Begin to classify at most ``batch_size`` crops.
+
+        Args:
+            crops_NHWC: RGB uint8, (N, crop_px, crop_px, 3), at the model's mpp; N is 1 or more.
+
+        Raises:
+            CropError: The crops have another shape or type.
+        """
+        self._check(crops_NHWC)
+        views = [
+            [self.backend.submit(crops, number) for crops in turned(crops_NHWC, network.views)]
+            for number, network in enumerate(self.spec.networks)
+        ]
+        return PendingProbabilities(self.spec, views, len(crops_NHWC))
+
     def predict(self, crops_NHWC: NDArray[np.uint8]) -> Probabilities:
         """Classify crops.
 
@@ -120,10 +188,8 @@ class Classifier:
         Raises:
             CropError: The crops have another shape or type.
         """
-        side = self.spec.crop_px
-        if crops_NHWC.dtype != np.uint8 or crops_NHWC.shape[1:] != (side, side, 3):
-            raise CropError(f"crops must be uint8 (N, {side}, {side}, 3), not {crops_NHWC.dtype} {crops_NHWC.shape}.")
-        parts = [self._predict_batch(batch) for batch in self._batches(crops_NHWC)]
+        self._check(crops_NHWC)
+        parts = list(self._predict_batches(crops_NHWC))
         if not parts:
             return Probabilities(np.empty(0), np.empty(0), np.empty((0, len(self.spec.experts))))
         return Probabilities(
@@ -135,48 +201,46 @@ class Classifier:
             else None,
         )
 
-    def _batches(self, crops_NHWC: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    def _check(self, crops_NHWC: NDArray[np.uint8]) -> None:
+        side = self.spec.crop_px
+        if crops_NHWC.dtype != np.uint8 or crops_NHWC.shape[1:] != (side, side, 3):
+            raise CropError(f"crops must be uint8 (N, {side}, {side}, 3), not {crops_NHWC.dtype} {crops_NHWC.shape}.")
+
+    def _predict_batches(self, crops_NHWC: NDArray[np.uint8]) -> Iterator[Probabilities]:
+        """What the model says, batch by batch in their order, with ``capacity`` of them under way."""
+        under_way: deque[PendingProbabilities] = deque()
         for start in range(0, len(crops_NHWC), self.batch_size):
-            yield crops_NHWC[start : start + self.batch_size]
-
-    def _predict_batch(self, crops_NHWC: NDArray[np.uint8]) -> Probabilities:
-        heads = self._heads(crops_NHWC)
-        p_experts_NK = heads[EXPERTS]
-        p_hard = np.full(len(crops_NHWC), np.nan)
-        if HARDNESS in heads:
-            hardness = self.spec.hardness_calibration
-            p_hard = expit(hardness.a * safe_logit(heads[HARDNESS][:, 0]) + hardness.b)
-        return Probabilities(calibrated(p_experts_NK, self.spec.calibration), p_hard, p_experts_NK, heads.get(PHASE))
-
-    def _heads(self, crops_NHWC: NDArray[np.uint8]) -> dict[str, Floats]:
-        """Each head's uncalibrated probability, the mean over the views of a network and then over the networks."""
-        says = [self._heads_of(number, crops_NHWC) for number in range(len(self.spec.networks))]
-        return {head: np.mean([said[head] for said in says], axis=0) for head in says[0]}
-
-    def _heads_of(self, number: int, crops_NHWC: NDArray[np.uint8]) -> dict[str, Floats]:
-        shown = turned(crops_NHWC, self.spec.networks[number].views)
-        views = [self.backend.logits(crops, number) for crops in shown]
-        return {head: np.mean([head_probabilities(head, view[head]) for view in views], axis=0) for head in views[0]}
+            if len(under_way) == self.capacity:
+                yield under_way.popleft().result()
+            under_way.append(self.submit(crops_NHWC[start : start + self.batch_size]))
+        for pending in under_way:
+            yield pending.result()
 
 
 def load_model(
-    model: str | Path | None = None, *, device: str = "auto", batch_size: int | None = None, precision: str = "auto"
+    model: str | Path | None = None,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    precision: str = "auto",
 ) -> Classifier:
     """Open a model bundle and put it on a device.
 
     Args:
         model: A shipped name, a bundle's folder, or None for the default model.
+        backend: ``auto`` (OpenVINO on the CPU, else torch), ``torch`` or ``openvino``.
         device: ``auto``, ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
-        batch_size: Crops a forward pass; None for the device's own.
-        precision: ``auto`` or ``f32``, or ``bf16`` on CUDA (mixed precision: faster, less exact).
+        batch_size: Crops a forward pass; None for the backend's own.
+        precision: ``auto`` or ``f32``; ``bf16`` for torch on CUDA, or ``int8`` for OpenVINO (both faster, less exact).
 
     Raises:
         BundleError: The bundle is missing, incomplete, altered or does not fit.
-        ConfigError: The device or precision is not to be had.
+        ConfigError: The backend, device or precision is not to be had.
 
     Example:
         >>> from wsiamf import load_model
         >>> load_model().spec.mpp
         0.25
     """
-    return Classifier(open_bundle(model), device=device, batch_size=batch_size, precision=precision)
+    return Classifier(open_bundle(model), backend=backend, device=device, batch_size=batch_size, precision=precision)

@@ -1,21 +1,35 @@
-"""The torch backend: CUDA, MPS and CPU, in float32; mixed precision (bf16) on CUDA where it is asked for."""
+"""The torch backend: CUDA, MPS and CPU, in float32; mixed precision (bf16) on CUDA where it is asked for.
+
+On CUDA a batch goes to the device as uint8 through pinned memory while the one before is computed; the forward pass is a CUDA
+graph of the fixed batch size.
+"""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from wsiamf.bundle import Bundle
 from wsiamf.errors import ConfigError
-from wsiamf.model import build_preprocess
+from wsiamf.inference.backend import Logits, Pending, fill_padded
+from wsiamf.model import MitosisClassifier, Preprocess, build_preprocess
 
 DEVICES: Final = ("auto", "cuda", "mps", "cpu")
 # Fixed per device, so that the same crops give the same bytes whatever their number.
 _BATCH_SIZES: Final = {"cuda": 256, "mps": 64, "cpu": 32}
+_N_BUFFERS: Final = 2  # one is filled while the other is computed
+_N_WARM_UPS: Final = 3
+
+Forward = Callable[[Tensor], dict[str, Tensor]]
+"""Crops (N, S, S, 3) uint8 on the device to logits per head."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -61,9 +75,13 @@ class TorchBackend:
         self._device = choose_device(device)
         self.precision = _choose_precision(precision, self._device)
         self.batch_size = batch_size or _BATCH_SIZES[self._device.type]
-        self._preprocess = [build_preprocess(network).to(self._device) for network in bundle.spec.networks]
-        self._networks = [
-            network.to(self._device).to(memory_format=torch.channels_last) for network in bundle.load_networks()
+        on_cuda = self._device.type == "cuda"
+        self.capacity = _N_BUFFERS if on_cuda else 1
+        shape = (self.batch_size, bundle.spec.crop_px, bundle.spec.crop_px, 3)
+        runner: type[_OnCuda | _Plain] = _OnCuda if on_cuda else _Plain
+        self._runners: list[_Runner] = [
+            runner(self._forward(build_preprocess(spec), network), shape, self._device)
+            for spec, network in zip(bundle.spec.networks, bundle.load_networks(), strict=True)
         ]
 
     @property
@@ -71,30 +89,165 @@ class TorchBackend:
         """``cuda``, ``mps`` or ``cpu``."""
         return self._device.type
 
-    def logits(self, crops_NHWC: NDArray[np.uint8], network: int = 0) -> dict[str, NDArray[np.float64]]:
-        """Logits per head of at most ``batch_size`` crops; a short batch is padded to the full size.
+    def submit(self, crops_NHWC: NDArray[np.uint8], network: int = 0) -> Pending:
+        """As ``Backend.submit``."""
+        return self._runners[network].submit(crops_NHWC)
 
-        Args:
-            crops_NHWC: RGB uint8, (N, crop_px, crop_px, 3).
-            network: Which one is asked, by its place in ``ModelSpec.networks``.
-        """
-        n = len(crops_NHWC)
-        assert 0 < n <= self.batch_size
-        padded = np.concatenate([crops_NHWC, np.repeat(crops_NHWC[-1:], self.batch_size - n, axis=0)])
-        with torch.inference_mode(), self._autocast(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            images = self._preprocess[network](torch.from_numpy(padded).to(self._device))
-            outputs = self._networks[network](images.contiguous(memory_format=torch.channels_last))
-        return {head: values[:n].double().cpu().numpy() for head, values in outputs.items()}
+    def _forward(self, preprocess: Preprocess, network: MitosisClassifier) -> Forward:
+        preprocess = preprocess.to(self._device)
+        network = network.to(self._device).to(memory_format=torch.channels_last)
+        mixed = self.precision == "bf16"
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.precision == "bf16":
-            return torch.autocast(self._device.type, dtype=torch.bfloat16)
-        return nullcontext()
+        def forward(crops_NHWC: Tensor) -> dict[str, Tensor]:
+            with _exact_convolutions(), _autocast(self._device, enabled=mixed):
+                images = preprocess(crops_NHWC).contiguous(memory_format=torch.channels_last)
+                outputs: dict[str, Tensor] = network(images)
+                return outputs
+
+        return forward
+
+
+class _Runner(Protocol):
+    """One network's forward passes."""
+
+    def submit(self, crops_NHWC: NDArray[np.uint8]) -> Pending:
+        """As ``Backend.submit``."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A batch that was computed when it was submitted."""
+
+    said: Logits
+
+    def result(self) -> Logits:
+        """As ``Pending.result``."""
+        return self.said
+
+
+class _Plain:
+    """Forward passes one after the other (CPU, MPS)."""
+
+    def __init__(self, forward: Forward, shape: tuple[int, ...], device: torch.device) -> None:
+        self._forward = forward
+        self._batch = np.zeros(shape, dtype=np.uint8)
+        self._device = device
+
+    def submit(self, crops_NHWC: NDArray[np.uint8]) -> Pending:
+        """As ``Backend.submit``."""
+        fill_padded(self._batch, crops_NHWC)
+        with torch.inference_mode():
+            outputs = self._forward(torch.from_numpy(self._batch).to(self._device))
+        return _Done(_as_logits(outputs, len(crops_NHWC)))
+
+
+class _OnCuda:
+    """One network's forward pass as a CUDA graph, fed through pinned buffers.
+
+    After "Whole-network capture" in PyTorch's notes on CUDA semantics: warm up on a side stream, capture, then copy into the
+    graph's own input and replay.
+    """
+
+    def __init__(self, forward: Forward, shape: tuple[int, ...], device: torch.device) -> None:
+        self._device = device
+        self._copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._computing = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        with torch.cuda.device(device), torch.no_grad():
+            self._crops = torch.zeros(shape, dtype=torch.uint8, device=device)
+            self._computing.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(self._computing):
+                for _ in range(_N_WARM_UPS):
+                    forward(self._crops)
+            torch.cuda.current_stream(device).wait_stream(self._computing)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph, stream=self._computing):
+                self._outputs = forward(self._crops)
+        self._free = deque(self._new_buffers() for _ in range(_N_BUFFERS))
+
+    def submit(self, crops_NHWC: NDArray[np.uint8]) -> Pending:
+        """As ``Backend.submit``."""
+        buffers = self._free.popleft() if self._free else self._new_buffers()
+        fill_padded(buffers.host.numpy(), crops_NHWC)
+        with torch.cuda.device(self._device), torch.no_grad():
+            with torch.cuda.stream(self._copying):
+                buffers.device.copy_(buffers.host, non_blocking=True)
+            self._computing.wait_stream(self._copying)
+            with torch.cuda.stream(self._computing):
+                self._crops.copy_(buffers.device, non_blocking=True)
+                self._graph.replay()
+                for head, values in self._outputs.items():
+                    buffers.outputs[head].copy_(values, non_blocking=True)
+                buffers.done.record(self._computing)
+        return _InFlight(buffers, self._free, len(crops_NHWC))
+
+    def _new_buffers(self) -> _Buffers:
+        device = torch.empty_like(self._crops)
+        for stream in (self._copying, self._computing):
+            device.record_stream(stream)
+        return _Buffers(
+            host=torch.empty(self._crops.shape, dtype=torch.uint8, pin_memory=True),
+            device=device,
+            outputs={
+                head: torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+                for head, values in self._outputs.items()
+            },
+            done=torch.cuda.Event(),  # type: ignore[no-untyped-call]
+        )
+
+
+@dataclass(frozen=True)
+class _Buffers:
+    """Where one batch and its logits lie: pinned memory on the host's side, and the batch on the device's."""
+
+    host: Tensor
+    device: Tensor
+    outputs: dict[str, Tensor]
+    done: torch.cuda.Event
+
+
+@dataclass
+class _InFlight:
+    """A batch under way on CUDA; its buffers are free again once its logits were fetched."""
+
+    buffers: _Buffers
+    free: deque[_Buffers]
+    n: int
+    said: Logits | None = None
+
+    def result(self) -> Logits:
+        """As ``Pending.result``."""
+        if self.said is None:
+            self.buffers.done.synchronize()
+            self.said = _as_logits(self.buffers.outputs, self.n)
+            self.free.append(self.buffers)
+        return self.said
+
+
+def _as_logits(outputs: dict[str, Tensor], n: int) -> Logits:
+    """Copies of the first ``n`` rows."""
+    return {head: values[:n].cpu().to(torch.float64, copy=True).numpy() for head, values in outputs.items()}
+
+
+@contextmanager
+def _exact_convolutions() -> Iterator[None]:
+    """float32 means float32, not TF32."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+
+
+@contextmanager
+def _autocast(device: torch.device, *, enabled: bool) -> Iterator[None]:
+    """bf16 where it is on; without the cache of cast weights, which a CUDA graph must not share."""
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled, cache_enabled=False):
+        yield
 
 
 def _choose_precision(name: str, device: torch.device) -> str:
     if name == "auto":
         return "f32"  # p_atypical agrees across devices to 1e-3, which bf16 does not
+    if name == "int8":
+        raise ConfigError("--precision int8: is OpenVINO's, on cpu; leave --backend out, or choose auto or f32.")
     if name not in ("f32", "bf16") or (name == "bf16" and device.type != "cuda"):
         raise ConfigError(f"--precision {name}: not to be had on {device.type}; choose auto or f32 (bf16 on CUDA).")
     return name

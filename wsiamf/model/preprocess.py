@@ -55,11 +55,15 @@ class Preprocess(nn.Module):
 
     def _input(self, images_NCHW: Tensor, one: InputSpec) -> Tensor:
         """One view, normalised."""
-        shown = vision.center_crop(images_NCHW, [one.view_px, one.view_px]).float().div(255)
-        shown = cast(Tensor, vision.resize(shown, [self.input_px, self.input_px], antialias=True))
+        shown = self._shown(images_NCHW, one.view_px)
         if one.colour == "hed":
             return (self._densities(shown) - self.hed_mean) / self.hed_std
         return (shown - self.mean) / self.std
+
+    def _shown(self, images_NCHW: Tensor, view_px: int) -> Tensor:
+        """The central square, 0..1, at the input's size."""
+        shown = vision.center_crop(images_NCHW, [view_px, view_px]).float().div(255)
+        return cast(Tensor, vision.resize(shown, [self.input_px, self.input_px], antialias=True))
 
     def _densities(self, images_NCHW: Tensor) -> Tensor:
         """RGB in 0..1 to optical densities of haematoxylin, eosin and DAB."""

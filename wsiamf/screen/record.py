@@ -23,6 +23,7 @@ _LIBRARIES: Final = (
     "numpy",
     "openslide-bin",
     "openslide-python",
+    "openvino",
     "pandas",
     "pillow",
     "pyarrow",

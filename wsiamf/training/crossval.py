@@ -217,7 +217,7 @@ class _Run:
             report=lambda name, epochs, progress: report(f"{title}, {name}", epochs, progress),
         )
         bundle = store_bundle(self.config, fitted, train if validation is None else union([train, validation]), folder)
-        classifier = Classifier(bundle, device=device, precision="f32")
+        classifier = Classifier(bundle, backend="torch", device=device, precision="f32")
         write_table(predict_labelled(classifier, held_out).assign(fold=fold), folder / OUT_OF_FOLD)
         tests = [predict_labelled(classifier, one).assign(fold=fold) for one in self.data.tests]
         if tests:

@@ -129,7 +129,7 @@ def _divide(one: SetConfig, data: LabelledCrops, config: TrainConfig) -> dict[st
 def _measure_and_write(
     config: TrainConfig, parts: _Parts, evidence: list[Evidence], raw: Bundle, out: Path, device: str
 ) -> Bundle:
-    classifier = Classifier(raw, device=device, precision="f32")
+    classifier = Classifier(raw, backend="torch", device=device, precision="f32")
     calibrating = (
         evidence[0].out_of_fold if parts.validation is None else predict_labelled(classifier, parts.validation)
     )
