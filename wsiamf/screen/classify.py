@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from wsiamf.crops import CropBatch, ReadingPlan, crop_hash, iter_crops, sharpness
 from wsiamf.errors import SlideReadError
-from wsiamf.inference import Classifier
+from wsiamf.inference import Classifier, PendingProbabilities, Probabilities
 from wsiamf.predictions import expert_columns
 from wsiamf.slides import Slide
 from wsiamf.statuses import NON_MITOTIC, OK, UNREADABLE
@@ -56,16 +58,39 @@ def classify_candidates(
     problems: dict[int, str] = {}
     n_trained_on = done = 0
     batches = iter_crops(slide, x, y, plan, size_px=classifier.spec.crop_px, batch_size=classifier.batch_size)
-    for batch in batches:
-        problems |= {int(rows[row]): why for row, why in zip(batch.rows, batch.problems, strict=True) if why}
-        _fill(columns, rows, batch, classifier)
-        n_trained_on += sum(crop_hash(crop) in known for crop in batch.crops_NSS3)
-        done += len(batch.rows)
-        on_progress(done, len(rows))
+    with closing(batches):
+        for batch, said in _classified(batches, classifier):
+            problems |= {int(rows[row]): why for row, why in zip(batch.rows, batch.problems, strict=True) if why}
+            _fill(columns, rows, batch, said)
+            n_trained_on += sum(crop_hash(crop) in known for crop in batch.crops_NSS3)
+            done += len(batch.rows)
+            on_progress(done, len(rows))
     filled = table.assign(**columns)
     filled.loc[sorted(problems), "status"] = UNREADABLE
     ids = table["candidate_id"]
     return Classified(filled, n_trained_on, {str(ids[row]): problems[row] for row in sorted(problems)})
+
+
+def _classified(
+    batches: Iterable[CropBatch], classifier: Classifier
+) -> Iterator[tuple[CropBatch, Probabilities | None]]:
+    """Every batch with what the model says of its readable crops, None where it has none.
+
+    The next batches are classified while one is worked on; no more are taken from the reader than the backend has use for,
+    so a slow model stops the reader.
+    """
+    under_way: deque[tuple[CropBatch, PendingProbabilities | None]] = deque()
+    for batch in batches:
+        if len(under_way) == classifier.capacity:
+            yield _awaited(*under_way.popleft())
+        readable = batch.readable
+        under_way.append((batch, classifier.submit(batch.crops_NSS3[readable]) if readable.any() else None))
+    while under_way:
+        yield _awaited(*under_way.popleft())
+
+
+def _awaited(batch: CropBatch, pending: PendingProbabilities | None) -> tuple[CropBatch, Probabilities | None]:
+    return batch, None if pending is None else pending.result()
 
 
 def check_unreadable(classified: Classified, max_share: float, slide_name: str) -> str | None:
@@ -91,14 +116,14 @@ def _empty_columns(n: int, n_experts: int) -> dict[str, Floats]:
     return {name: np.full(n, np.nan) for name in names}
 
 
-def _fill(columns: dict[str, Floats], rows: NDArray[np.intp], batch: CropBatch, classifier: Classifier) -> None:
+def _fill(columns: dict[str, Floats], rows: NDArray[np.intp], batch: CropBatch, said: Probabilities | None) -> None:
     columns["crop_coverage"][rows[batch.rows]] = batch.coverage
+    if said is None:
+        return
     readable = batch.readable
     places = rows[batch.rows[readable]]
-    crops = batch.crops_NSS3[readable]
-    said = classifier.predict(crops)
     columns["p_atypical"][places] = said.p_atypical.round(_DECIMALS)
     columns["p_hard"][places] = said.p_hard.round(_DECIMALS)
-    columns["sharpness"][places] = sharpness(crops)
-    for k, name in enumerate(expert_columns(len(classifier.spec.experts))):
+    columns["sharpness"][places] = sharpness(batch.crops_NSS3[readable])
+    for k, name in enumerate(expert_columns(said.p_experts_NK.shape[1])):
         columns[name][places] = said.p_experts_NK[:, k].round(_DECIMALS)
