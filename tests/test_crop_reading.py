@@ -23,6 +23,7 @@ from tests.coordinate_slide import coordinate_coded, write_plain_tiff, write_pyr
 from wsiamf.crops import ReadingPlan, iter_crops, read_crop
 from wsiamf.crops.boxes import crop_boxes
 from wsiamf.crops.tile_schedule import schedule_tiles
+from wsiamf.errors import SlideReadError
 from wsiamf.slides import Slide, TileGrid, open_slide
 
 AS_IT_IS = ReadingPlan(0, 1.0, 1.0)
@@ -301,7 +302,7 @@ class TestFailures:
                 return decode(column, row)
 
             monkeypatch.setattr(tiles, "decode", failing)
-            with pytest.raises(MemoryError, match="no more"):
+            with pytest.raises(SlideReadError, match=r"a\.svs: reading broke off: MemoryError: no more"):
                 list(iter_crops(slide, x, y, AS_IT_IS, batch_size=8, threads=3))
         assert not readers()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from wsiamf.errors import (
 from wsiamf.inference import Classifier, load_model
 from wsiamf.predict import find_crops, predict_crops
 from wsiamf.predictions import expert_columns, read_predictions
+from wsiamf.slides.tiff_tiles import TiffTiles
 
 FILES = {
     "predictions.parquet",
@@ -407,6 +410,37 @@ class TestBadInput:
 
         with pytest.raises(KeyboardInterrupt):
             screen_slide(coded_slide, points, out=tmp_path / "out", model=tiny, on_progress=interrupt)
+
+    def test_a_slide_that_shrinks_while_it_is_read(self, tiny: Classifier, tmp_path: Path) -> None:
+        slide = write_pyramid_tiff(tmp_path / "s.tiff", coordinate_coded(2000, 2000), 0.25, compression=None)
+        places = np.random.default_rng(0).integers(70, 1930, (400, 2))
+        points = spoil(tmp_path / "p.csv", "\n".join(["x,y", *(f"{x},{y}" for x, y in places)]))
+
+        def shrink(_done: int, _total: int) -> None:
+            os.truncate(slide, 65_536)
+
+        self.check(
+            SlideReadError,
+            r"s\.tiff: \d+ of 400 candidates are unreadable .*the file ends within it",
+            slide,
+            points,
+            tmp_path / "out",
+            model=tiny,
+            merge_um=0,
+            on_progress=shrink,
+        )
+
+    def test_a_thread_that_fails(
+        self, coded_slide: Path, points: Path, tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def read(tiles: TiffTiles, offset: int, count: int) -> bytes:
+            if threading.current_thread().name.startswith("wsiamf-read"):
+                raise MemoryError
+            return whole(tiles, offset, count)
+
+        whole = TiffTiles._read
+        monkeypatch.setattr(TiffTiles, "_read", read)
+        self.check(SlideReadError, "reading broke off: MemoryError", coded_slide, points, tmp_path / "out", model=tiny)
 
 
 def test_some_unreadable_candidates_are_rows(shared_data: Path, tiny: Classifier, tmp_path: Path) -> None:

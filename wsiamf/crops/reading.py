@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from wsiamf.crops.boxes import CropBoxes, crop_boxes
 from wsiamf.crops.plan import CROP_PX, ReadingPlan
 from wsiamf.crops.sources import CropSource, crop_source
-from wsiamf.errors import SlideReadError
+from wsiamf.errors import SlideError, SlideReadError
 from wsiamf.machine import usable_cores
 from wsiamf.slides import Slide
 
@@ -97,7 +97,7 @@ def iter_crops(
         threads: That decode; None for one a core.
 
     Raises:
-        SlideError: A thread cannot open the slide again.
+        SlideError: A thread cannot open the slide again, or reading broke off (memory ran out, say).
     """
     boxes = crop_boxes(x, y, plan, size_px)
     threads = threads or usable_cores()
@@ -114,12 +114,22 @@ def iter_crops(
             if not pending:
                 return
             number, future = pending.popleft()
-            batch = future.result()
+            batch = _result(future, slide)
             source.finish(number)
             yield batch
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         source.close()
+
+
+def _result(future: Future[CropBatch], slide: Slide) -> CropBatch:
+    try:
+        return future.result()
+    except SlideError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no reason given"
+        raise SlideReadError(f"{slide.name}: reading broke off: {type(error).__name__}: {reason}.") from error
 
 
 class _BatchReader:
