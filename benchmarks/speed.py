@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -102,15 +102,19 @@ class Run:
     notes: list[str] = field(default_factory=list)
     reading: dict[str, float] = field(default_factory=dict)
     classifying: dict[str, float] = field(default_factory=dict)
-    seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    seconds: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
     rival_found: list[dict[str, Any]] = field(default_factory=list)
 
     def time(self, title: str, sides: Mapping[str, Callable[[], Any]]) -> dict[str, Timed]:
         """Run the sides in turn and keep what they took."""
         print(title, file=sys.stderr, flush=True)
         timed = in_turn(sides, self.size.rounds)
-        self.seconds[title] = {name: one.rounds_s for name, one in timed.items()}
+        self.keep(title, timed)
         return timed
+
+    def keep(self, title: str, timed: Mapping[str, Timed]) -> None:
+        """Keep what the sides of a section took."""
+        self.seconds[title] = {name: {"wall_s": one.rounds_s, "cpu_s": one.cpu_s} for name, one in timed.items()}
 
     def note_difference(self, name: str, p: NDArray[np.float64], p_eager: NDArray[np.float64]) -> float:
         """Note and return the largest difference of a side's p_atypical from torch eager's."""
@@ -215,15 +219,14 @@ def compare_start(run: Run) -> None:
     """The row of a first process, with nothing kept from earlier ones, and of a second on the sample slide."""
     sample = ROOT / "sample_data"
     process = partial(screen_process, sample / "sample.tiff", sample / "points.csv", run.scratch)
-    cold_s, warm_s = [], []
+    taken = {"first": Timed(), "again": Timed()}
     for _ in range(run.size.rounds):
         with tempfile.TemporaryDirectory() as cache:
-            sides = {"first": partial(process, cache=cache), "again": partial(process, cache=cache)}
-            timed = in_turn(sides, 1)
-        cold_s.append(timed["first"].seconds)
-        warm_s.append(timed["again"].seconds)
-    run.seconds["start"] = {"first": cold_s, "again": warm_s}
-    cold, warm = statistics.median(cold_s), statistics.median(warm_s)
+            for name, one in in_turn(dict.fromkeys(taken, partial(process, cache=cache)), 1).items():
+                taken[name].rounds_s += one.rounds_s
+                taken[name].cpu_s += one.cpu_s
+    run.keep("start", taken)
+    cold, warm = taken["first"].seconds, taken["again"].seconds
     what = "process `wsiamf screen`, sample slide, again"
     run.rows.append(Row(what, f"{warm:.2f} s", f"first time, with an empty cache {cold:.2f} s", cold / warm))
 
@@ -272,6 +275,7 @@ def _arguments() -> argparse.Namespace:
         "--work", type=Path, default=WORK, help="folder of slide, results and rivals; default: build/bench"
     )
     parser.add_argument("--quick", action="store_true", help="a small slide and one round: does it work at all")
+    parser.add_argument("--rounds", type=int, help="how often each side runs; default: 3, or 1 where quick")
     parser.add_argument("--cores", type=int, default=2, help="cores that every side may use; default: %(default)s")
     parser.add_argument("--rivals", action="store_true", help="with TIAToolbox, installed in the work folder")
     parser.add_argument("--tiatoolbox-python", type=Path, help="with TIAToolbox, from an environment that holds it")
@@ -284,7 +288,9 @@ def main() -> None:
     use_cores(arguments.cores)
     rival = arguments.tiatoolbox_python or (tiatoolbox_python(arguments.work) if arguments.rivals else None)
     with tempfile.TemporaryDirectory() as scratch:
-        run = prepare(QUICK if arguments.quick else WHOLE, arguments.work, Path(scratch), rival)
+        size = QUICK if arguments.quick else WHOLE
+        size = replace(size, rounds=arguments.rounds or size.rounds)
+        run = prepare(size, arguments.work, Path(scratch), rival)
         compare(run)
     facts = machine_facts(run.rival_found[-1] if run.rival_found else None)
     order = [row.what for row in run.rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
 import sys
 import time
@@ -16,10 +17,12 @@ class Timed:
 
     Args:
         rounds_s: Wall time of each round, in seconds.
+        cpu_s: Processor time of each round over all threads and processes; it tells of a machine that was busy with else.
         results: What each round returned.
     """
 
     rounds_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
     results: list[Any] = field(default_factory=list)
 
     @property
@@ -38,9 +41,16 @@ def in_turn(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Ti
     taken = {name: Timed() for name in sides}
     for number in range(rounds):
         for name, side in sides.items():
-            started = time.perf_counter()
+            started, spent = time.perf_counter(), _cpu_seconds()
             taken[name].results.append(side())
             taken[name].rounds_s.append(time.perf_counter() - started)
+            taken[name].cpu_s.append(_cpu_seconds() - spent)
             note = f"  round {number + 1} of {rounds}, {name}: {taken[name].rounds_s[-1]:.2f} s"
             print(note, file=sys.stderr, flush=True)
     return taken
+
+
+def _cpu_seconds() -> float:
+    """Processor time of this process and of those that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
