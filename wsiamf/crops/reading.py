@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from wsiamf.crops.boxes import CropBoxes, crop_boxes
 from wsiamf.crops.plan import CROP_PX, ReadingPlan
-from wsiamf.crops.sources import CropSource, crop_source
+from wsiamf.crops.sources import WHITE, CropSource, crop_source
 from wsiamf.errors import SlideError, SlideReadError
 from wsiamf.machine import usable_cores
 from wsiamf.slides import Slide
@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 _AHEAD: Final = 2
 """Batches under way beyond one for each thread: enough that no thread waits for the consumer, little enough for the memory."""
-
-_WHITE: Final = 255  # one number, since NumPy fills with an RGB triple a hundred times more slowly
 
 
 @dataclass(frozen=True)
@@ -145,21 +143,23 @@ class _BatchReader:
     def read(self, number: int) -> CropBatch:
         self._source.prepare(number)
         rows = self._source.order[number * self._batch_size : (number + 1) * self._batch_size]
-        crops = np.full((len(rows), self._boxes.size_px, self._boxes.size_px, 3), _WHITE, dtype=np.uint8)
-        problems = tuple(self._paint(row, crop) for row, crop in zip(rows.tolist(), crops, strict=True))
+        crops = np.empty((len(rows), self._boxes.size_px, self._boxes.size_px, 3), dtype=np.uint8)
+        problems = tuple(self._fill(row, crop) for row, crop in zip(rows.tolist(), crops, strict=True))
         return CropBatch(rows, crops, self._coverage[rows], problems)
 
-    def _paint(self, row: int, crop: NDArray[np.uint8]) -> str | None:
-        """Fill one crop; why it could not be read, if it could not, and then it is left white."""
+    def _fill(self, row: int, crop: NDArray[np.uint8]) -> str | None:
+        """Fill one crop; why it could not be read, if it could not, and then it is white."""
         try:
             if self._resampled:
-                region = np.full((*self._boxes.shape(row), 3), _WHITE, dtype=np.uint8)
+                region = np.full((*self._boxes.shape(row), 3), WHITE, dtype=np.uint8)
                 self._source.paint(row, region)
                 crop[:] = self._boxes.resample(row, region)
-            else:
-                self._source.paint(row, crop)
+                return None
+            if self._coverage[row] < 1:
+                crop.fill(WHITE)
+            self._source.paint(row, crop)
         except SlideReadError as error:
             logger.debug("candidate %d: %s", row, error)
-            crop[:] = _WHITE
+            crop.fill(WHITE)
             return str(error)
         return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from threading import Condition, Lock, local
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,10 @@ from wsiamf.crops.tile_schedule import TileSchedule, schedule_tiles
 from wsiamf.errors import SlideReadError
 from wsiamf.slides import Slide, TileGrid, Tiles
 
-_Tile = NDArray[np.uint8] | SlideReadError | None
+WHITE: Final = 255
+"""What lies outside the slide; one number, since NumPy fills with an RGB triple a hundred times more slowly."""
+
+_Tile = NDArray[np.uint8] | SlideReadError
 
 
 class CropSource(ABC):
@@ -36,7 +40,7 @@ class CropSource(ABC):
 
         Args:
             row: The crop, of a batch that was prepared.
-            region: (height, width, 3), RGB uint8, of the slide's background.
+            region: (height, width, 3), RGB uint8.
 
         Raises:
             SlideReadError: Some of the pixels cannot be decoded.
@@ -71,6 +75,7 @@ class TileSource(CropSource):
 
     def __init__(self, tiles: Tiles, boxes: CropBoxes, dimensions: tuple[int, int], batch_size: int) -> None:
         self._tiles = tiles
+        self._absent = np.broadcast_to(np.uint8(WHITE), (tiles.grid.tile_height, tiles.grid.tile_width, 3))
         self._boxes = boxes
         self._dimensions = dimensions
         self._schedule: TileSchedule = schedule_tiles(boxes, tiles.grid, dimensions, batch_size)
@@ -98,9 +103,8 @@ class TileSource(CropSource):
         for tile_row in range(first_row, last_row + 1):
             for column in range(first_column, last_column + 1):
                 tile = self._tile((stripe + tile_row) * schedule.grid.columns + column)
-                if tile is not None:
-                    corner = (column * schedule.grid.tile_width - left, tile_row * schedule.grid.tile_height - top)
-                    _paste(region, tile, corner, (self._dimensions[0] - left, self._dimensions[1] - top))
+                corner = (column * schedule.grid.tile_width - left, tile_row * schedule.grid.tile_height - top)
+                _paste(region, tile, corner, (self._dimensions[0] - left, self._dimensions[1] - top))
 
     def finish(self, batch: int) -> None:
         for key in self._schedule.done[batch].tolist():
@@ -111,11 +115,12 @@ class TileSource(CropSource):
 
     def _decode(self, key: int) -> _Tile:
         try:
-            return self._tiles.decode(*self._schedule.place(key))
+            tile = self._tiles.decode(*self._schedule.place(key))
+            return self._absent if tile is None else tile
         except SlideReadError as error:
             return error
 
-    def _tile(self, key: int) -> NDArray[np.uint8] | None:
+    def _tile(self, key: int) -> NDArray[np.uint8]:
         """A tile of this batch or of one that was begun before it."""
         if key not in self._window:
             with self._decoded:

@@ -17,6 +17,7 @@ from wsiamf.slides.interface import TileGrid, Tiles
 from wsiamf.slides.tiff_layout import READ_FAILURES
 
 _HAS_PREAD: Final = hasattr(os, "pread")  # Windows has none
+_DECODED_AS_RGB: Final = frozenset({tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR})
 
 
 class TiffTiles(Tiles):
@@ -38,6 +39,7 @@ class TiffTiles(Tiles):
         self._grid = grid_of((page.imagewidth, page.imagelength), (width, height))
         self._page = page
         self._background = background
+        self._is_rgb = page.samplesperpixel == 3 and page.photometric in _DECODED_AS_RGB
         self._planes = page.samplesperpixel if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE else 1
         # All of these may read from the file when first asked for: here, before there are threads.
         self._decoder, jpegtables = page.decode, page.jpegtables
@@ -57,23 +59,28 @@ class TiffTiles(Tiles):
 
     def decode(self, column: int, row: int) -> NDArray[np.uint8] | None:
         index = row * self._grid.columns + column
-        per_plane = self._grid.columns * self._grid.rows
         try:
-            decoded = [self._decode_plane(index + plane * per_plane) for plane in range(self._planes)]
+            samples = self._decode_plane(index) if self._planes == 1 else self._decode_planes(index)
         except READ_FAILURES as error:
             raise SlideReadError(
                 f"{self._path.name}: tile {(column, row)} cannot be decoded: {' '.join(str(error).split())}."
             ) from error
-        planes = [plane for plane in decoded if plane is not None]
-        if len(planes) < self._planes:
-            return None
-        return as_rgb(self._page, planes[0] if self._planes == 1 else np.concatenate(planes, axis=2), self._background)
+        if samples is None or self._is_rgb:
+            return samples
+        return as_rgb(self._page, samples, self._background)
 
     def close(self) -> None:
         """Release the file; harmless when called twice."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def _decode_planes(self, index: int) -> NDArray[np.uint8] | None:
+        """One segment of every plane, (height, width, samples)."""
+        per_plane = self._grid.columns * self._grid.rows
+        decoded = [self._decode_plane(index + plane * per_plane) for plane in range(self._planes)]
+        planes = [plane for plane in decoded if plane is not None]
+        return np.concatenate(planes, axis=2) if len(planes) == self._planes else None
 
     def _decode_plane(self, index: int) -> NDArray[np.uint8] | None:
         """One segment of one plane, (height, width, samples)."""
