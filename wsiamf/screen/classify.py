@@ -55,7 +55,8 @@ def classify_candidates(
     known = set(classifier.spec.trained_on.crops)
     problems: dict[int, str] = {}
     n_trained_on = done = 0
-    batches = iter_crops(slide, x, y, plan, size_px=classifier.spec.crop_px, batch_size=classifier.batch_size)
+    at_once = classifier.batch_size * classifier.capacity
+    batches = iter_crops(slide, x, y, plan, size_px=classifier.spec.crop_px, batch_size=at_once)
     for batch in batches:
         problems |= {int(rows[row]): why for row, why in zip(batch.rows, batch.problems, strict=True) if why}
         _fill(columns, rows, batch, classifier)
