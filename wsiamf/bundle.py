@@ -174,14 +174,22 @@ def write_bundle(folder: Path, weights: bytes, spec: ModelSpec, *, card: str, li
 def check_own_bundle(folder: Path) -> None:
     """Raise an ``OutputExistsError`` unless a folder is a bundle and nothing else, so that it may be replaced."""
     foreign = sorted({path.name for path in folder.iterdir()} - {*_FILES, FORMS})
-    if (folder / FORMS).is_dir():
-        foreign += sorted(path.name for path in (folder / FORMS).iterdir() if not _FORM_FILE.fullmatch(path.name))
     try:
         open_bundle(folder)
     except BundleError as error:
         raise OutputExistsError(f"{folder}: is not a model bundle of wsiamf's; choose another --out.") from error
     if foreign:
         raise OutputExistsError(f"{folder}: holds more than a model bundle ({foreign[0]}); choose another --out.")
+    if (folder / FORMS).exists():
+        check_own_form(folder / FORMS)
+
+
+def check_own_form(folder: Path) -> None:
+    """Raise an ``OutputExistsError`` unless a folder is a compiled form and nothing else, so that it may be replaced."""
+    foreign = sorted(path.name for path in folder.iterdir() if not _FORM_FILE.fullmatch(path.name))
+    if foreign or not (folder / FORM_RECORD).is_file():
+        odd = f"holds {foreign[0]}" if foreign else f"holds no {FORM_RECORD}"
+        raise OutputExistsError(f"{folder}: is not a compiled form of wsiamf's ({odd}); move it away.")
 
 
 def _prefix(number: int) -> str:

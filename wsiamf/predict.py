@@ -81,7 +81,7 @@ def predict_crops(
     known = set(classifier.spec.trained_on.crops)
     parts: list[pd.DataFrame] = []
     n_known = done = 0
-    for batch in _batched(list(crops.values()), classifier.batch_size):
+    for batch in _batched(list(crops.values()), classifier.batch_size * classifier.capacity):
         images = np.stack([_read(crop, classifier.spec.crop_px) for crop in batch])
         images = paint_padding_white(images)
         n_known += sum(crop_hash(image) in known for image in images)

@@ -23,6 +23,7 @@ def challenge(
     source: Path,
     out: Path,
     model: str | None,
+    backend: str,
     device: str,
     batch_size: int | None,
     precision: str,
@@ -43,7 +44,7 @@ def challenge(
     refuse_existing(target, overwrite=overwrite)
     refuse_foreign_answers(target)
     stack = find_stack(source)
-    classifier = load_model(model, device=device, batch_size=batch_size, precision=precision)
+    classifier = load_model(model, backend=backend, device=device, batch_size=batch_size, precision=precision)
     cut_off = options.chosen_cut_off(classifier, threshold)
     answers = answer_crops(read_crops(stack, classifier.spec), classifier, threshold=cut_off)
     write_answers(answers, target)

@@ -35,6 +35,18 @@ class ThresholdType(click.ParamType[str | float]):
         return number
 
 
+class BatchSizeType(click.ParamType[int | None]):
+    """``auto``, which is None, or a number of crops."""
+
+    name = "auto|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Check the text."""
+        if value is None or value == "auto":
+            return None
+        return click.IntRange(min=1, max=4096).convert(value, param, ctx)
+
+
 def threshold_opt(default: str) -> Callable[[Command], Command]:
     """``--threshold``; its default differs between commands."""
     return click.option(
@@ -47,21 +59,30 @@ def threshold_opt(default: str) -> Callable[[Command], Command]:
 
 
 def model_opts(command: Command) -> Command:
-    """``--model``, ``--device``, ``--batch-size``, ``--precision``."""
+    """``--model``, ``--backend``, ``--device``, ``--batch-size``, ``--precision``."""
     for option in (
         click.option(
             "--precision",
-            type=click.Choice(["auto", "f32", "bf16"]),
+            type=click.Choice(["auto", "f32", "bf16", "int8"]),
             default="auto",
             show_default=True,
-            help="auto: f32; bf16 on CUDA is faster and less exact.",
+            help="auto: f32; bf16 on CUDA, and int8 on the CPU where the model holds that form, are faster and less exact.",
         ),
         click.option(
             "--batch-size",
-            type=click.IntRange(min=1, max=4096),
-            help="Crops a forward pass; left out: the device's own.",
+            type=BatchSizeType(),
+            default="auto",
+            show_default=True,
+            help="Crops a forward pass; auto: the backend's own.",
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
+        click.option(
+            "--backend",
+            type=click.Choice(["auto", "torch", "openvino"]),
+            default="auto",
+            show_default=True,
+            help="auto: openvino on the CPU, torch on CUDA and MPS.",
+        ),
         click.option(
             "--model", metavar="NAME|FOLDER", help="A shipped model or a bundle's folder; left out: the default."
         ),

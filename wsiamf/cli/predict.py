@@ -20,6 +20,7 @@ def predict(
     crops: tuple[Path, ...],
     out: Path | None,
     model: str | None,
+    backend: str,
     device: str,
     batch_size: int | None,
     precision: str,
@@ -45,7 +46,7 @@ def predict(
         refuse_existing(out, overwrite=overwrite)
         refuse_foreign_table(out)
     found = find_crops(crops)
-    classifier = load_model(model, device=device, batch_size=batch_size, precision=precision)
+    classifier = load_model(model, backend=backend, device=device, batch_size=batch_size, precision=precision)
     cut_off = options.chosen_cut_off(classifier, threshold)
     with progress_bar("crops") as on_progress:
         predicted = predict_crops(

@@ -28,7 +28,7 @@ from wsiamf.inference.openvino_graph import convert_networks
 logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE: Final = "WSIAMF_CACHE"
-_REMEDY: Final = "make it anew with `wsiamf models compile`"
+_REMEDY: Final = "make it anew with `wsiamf models compile --overwrite`"
 
 
 class FormRecord(BaseModel):

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import pandas as pd
 
-from wsiamf.bundle import open_bundle
 from wsiamf.candidates import Candidates, read_candidates
 from wsiamf.config import ScreenOptions, parse_screen_options
 from wsiamf.crops import ReadingPlan, plan_reading, read_crop
@@ -21,7 +20,7 @@ from wsiamf.export.tables import write_hard_cases
 from wsiamf.export.uuids import DETECTION, assign_uuids
 from wsiamf.files import RUN_RECORD, check_replaceable, dump_json, sha256_file, staged_folder, write_text
 from wsiamf.geometry import SlideFrame
-from wsiamf.inference import Classifier
+from wsiamf.inference import Classifier, load_model
 from wsiamf.predictions import column_names, write_predictions
 from wsiamf.regions import Region, read_regions, tissue_region
 from wsiamf.screen.classify import Classified, OnProgress, check_unreadable, classify_candidates
@@ -76,6 +75,7 @@ def screen_slide(
     out: str | Path = DEFAULT_OUT,
     roi: str | Path | None = None,
     model: str | Path | Classifier | None = None,
+    backend: str = "auto",
     device: str = "auto",
     batch_size: int | None = None,
     precision: str = "auto",
@@ -93,7 +93,7 @@ def screen_slide(
         out: Folder in which the slide's own folder is made.
         roi: QuPath GeoJSON of regions to count in; a tissue mask is made where left out.
         model: A shipped name, a bundle's folder, a loaded model, or None for the default.
-        device, batch_size, precision: As ``load_model``; unused where ``model`` is loaded already.
+        backend, device, batch_size, precision: As ``load_model``; unused where ``model`` is loaded already.
         slide_id: Name of the slide's folder, in place of its file name without suffix.
         error_rates: JSON with error rates measured on the user's own material.
         overwrite: Replace an earlier result of this slide.
@@ -118,7 +118,11 @@ def screen_slide(
         check_replaceable(folder, overwrite=overwrite, may_replace=lambda old: check_own_folder(old, fingerprint))
         run = _Run(opened, Path(points), Path(roi) if roi else None, chosen, rates)
         run.read_inputs()
-        classifier = model if isinstance(model, Classifier) else _load(model, device, batch_size, precision)
+        classifier = model
+        if not isinstance(classifier, Classifier):
+            classifier = load_model(
+                classifier, backend=backend, device=device, batch_size=batch_size, precision=precision
+            )
         run.classify(classifier, on_progress)
         with staged_folder(
             folder, overwrite=overwrite, may_replace=lambda old: check_own_folder(old, fingerprint)
@@ -128,10 +132,6 @@ def screen_slide(
             record = run_record(facts, started=started, host_paths=run.host_paths(folder))
             write_text(staged / RUN_RECORD, dump_json(record))
     return ScreenResult(folder, run.summary, run.table, tuple(run.warnings.texts))
-
-
-def _load(model: str | Path | None, device: str, batch_size: int | None, precision: str) -> Classifier:
-    return Classifier(open_bundle(model), device=device, batch_size=batch_size, precision=precision)
 
 
 def _threshold_name(options: ScreenOptions) -> str:

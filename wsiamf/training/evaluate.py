@@ -69,6 +69,7 @@ def evaluate_bundle(
     out: Path,
     *,
     threshold: str | float = "balanced",
+    backend: str = "auto",
     device: str = "auto",
     batch_size: int | None = None,
     precision: str = "auto",
@@ -82,7 +83,7 @@ def evaluate_bundle(
         data: Crops that it should not have seen; those that it has are warned of, and left out of a second set of figures.
         out: Holds ``predictions.csv`` (with ``seen``: crop, slide or empty), the figures and, where need be, ``unseen/``.
         threshold: The one of the main line; a number is measured beside ``balanced`` and ``count``, as ``given``.
-        device, batch_size, precision: As ``load_model``.
+        backend, device, batch_size, precision: As ``load_model``.
         seed: Of every bootstrap.
         overwrite: Replace an earlier evaluation.
 
@@ -90,7 +91,9 @@ def evaluate_bundle(
         OutputExistsError: ``out`` stands already, or is not an evaluation's.
     """
     check_replaceable(out, overwrite=overwrite, may_replace=_check_own)
-    classifier = Classifier(uncalibrated(bundle), device=device, batch_size=batch_size, precision=precision)
+    classifier = Classifier(
+        uncalibrated(bundle), backend=backend, device=device, batch_size=batch_size, precision=precision
+    )
     table = _decided(predict_labelled(classifier, data), bundle.spec).assign(seen=_seen(bundle.spec, data))
     table = _with_given(table, threshold)
     sets = ", ".join(table["set"].unique())

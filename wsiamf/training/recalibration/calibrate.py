@@ -62,6 +62,7 @@ def calibrate_bundle(
     *,
     marked_hard: Mapping[str, float] | None = None,
     name: str | None = None,
+    backend: str = "auto",
     device: str = "auto",
     batch_size: int | None = None,
     precision: str = "auto",
@@ -76,7 +77,7 @@ def calibrate_bundle(
         out: The new bundle's folder; ``error_rates.json`` and ``calibration.json`` stand in it too.
         marked_hard: What ``representative.picked_as_hard`` says of the labels' file.
         name: The new model's name; left out: the parent's and ``-recalibrated``.
-        device, batch_size, precision: As ``load_model``.
+        backend, device, batch_size, precision: As ``load_model``.
         seed: Of folds and bootstraps.
         overwrite: Replace an earlier bundle of this command's.
 
@@ -88,7 +89,9 @@ def calibrate_bundle(
     check_replaceable(out, overwrite=overwrite, may_replace=_check_own)
     check_figures(data)
     n_seen = _warn_seen(spec, data)
-    classifier = Classifier(uncalibrated(parent), device=device, batch_size=batch_size, precision=precision)
+    classifier = Classifier(
+        uncalibrated(parent), backend=backend, device=device, batch_size=batch_size, precision=precision
+    )
     table = predict_labelled(classifier, data)
     before = with_decision(table, decision_of(spec))
     share_hard = check_representative(before, spec, marked_hard or {})
