@@ -58,6 +58,9 @@ HARD_FROM: Final = 0.5
 """Cut-off on ``p_hard`` for a table without the column ``hard``."""
 
 EXPERT_PREFIX: Final = "p_atypical_expert_"
+_USED_COLUMNS: Final = frozenset(
+    {"x_um", "y_um", "p_atypical", "p_hard", "crop_coverage", "in_hotspot", "hard", "sharpness"}
+)
 _P_EPSILON: Final = 1e-6  # keeps a logit finite
 _ROWS_AT_A_TIME: Final = 8192  # reasons as text of Python, which takes more memory than a column
 
@@ -94,7 +97,8 @@ def rank_for_review(table: pd.DataFrame, *, threshold: float) -> pd.DataFrame:
         A copy of the table: every row that counts (``status`` ok) has a rank from 1 and a reason, all others have null.
     """
     counted = (table["status"] == OK).to_numpy(dtype=bool)
-    ranked = table[counted]
+    used = [name for name in table.columns if name in _USED_COLUMNS or str(name).startswith(EXPERT_PREFIX)]
+    ranked = table.loc[counted, used]
     terms = _terms(ranked, threshold)
     score = sum((term.weight * term.value for term in terms), start=np.zeros(len(ranked)))
     order = np.argsort(-score.round(12), kind="stable")  # rounding: equal rows tie whatever the order of addition
