@@ -19,7 +19,8 @@ from tests.made_predictions import made_table
 from wsiamf.predictions import arrow_table
 from wsiamf.statuses import OK
 from wsiamf.summary import ranking
-from wsiamf.summary.ranking import expert_columns_in, neighbour_distance_um, pair_disagreement, rank_for_review
+from wsiamf.summary.neighbours import nearest_beyond
+from wsiamf.summary.ranking import expert_columns_in, pair_disagreement, rank_for_review
 
 
 def _rows(n_rows: int = 1, **values: Any) -> pd.DataFrame:
@@ -172,12 +173,12 @@ def test_a_pair_names_its_distance_and_merged_rows_make_none() -> None:
 
 @pytest.mark.parametrize(("distance", "paired"), [(7.49, False), (7.5, True), (15.0, True), (15.01, False)])
 def test_a_pair_is_7_5_to_15_um_apart(distance: float, paired: bool) -> None:
-    assert np.isfinite(neighbour_distance_um(np.array([0.0, distance]), np.zeros(2))).tolist() == [paired, paired]
+    assert np.isfinite(nearest_beyond(np.array([0.0, distance]), np.zeros(2), 7.5, 15.0)).tolist() == [paired, paired]
 
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 60)), max_size=25))
 def test_neighbours_equal_brute_force(points: list[tuple[float, float]]) -> None:
-    found = neighbour_distance_um(np.array([x for x, _ in points]), np.array([y for _, y in points]))
+    found = nearest_beyond(np.array([x for x, _ in points]), np.array([y for _, y in points]), 7.5, 15.0)
     for i, distance in enumerate(found):
         apart = [float(np.hypot(points[i][0] - x, points[i][1] - y)) for j, (x, y) in enumerate(points) if j != i]
         inside = [other for other in apart if 7.5 <= other <= 15]

@@ -7,6 +7,8 @@ Nulls are nulls: an empty cell in the CSV, a null in Parquet, never NaN.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Final
 
@@ -35,6 +37,7 @@ __all__ = [
     "NON_MITOTIC",
     "OK",
     "OUTSIDE_ROI",
+    "ROWS_AT_A_TIME",
     "SCHEMA",
     "SCHEMA_NAME",
     "SCHEMA_VERSION",
@@ -52,7 +55,8 @@ SCHEMA_NAME: Final = "wsiamf.predictions"
 SCHEMA_VERSION: Final = 1
 SCHEMA: Final = f"{SCHEMA_NAME}/{SCHEMA_VERSION}"
 _SCHEMA_KEY: Final = b"schema"
-_ROW_GROUP: Final = 65_536  # fixed, so that equal tables are equal files
+ROWS_AT_A_TIME: Final = 65_536
+"""Rows of a Parquet row group; fixed, so that equal tables are equal files."""
 
 _HEAD: Final[list[tuple[str, pa.DataType]]] = [
     ("candidate_id", pa.string()),
@@ -111,17 +115,35 @@ def write_predictions(frame: pd.DataFrame, folder: Path, *, n_experts: int) -> N
     Raises:
         OutputError: The folder cannot be written to.
     """
-    table = arrow_table(frame, n_experts)
-    with atomic_file(folder / "predictions.parquet") as path:
-        pq.write_table(table, path, row_group_size=_ROW_GROUP, compression="zstd")
+    schema = arrow_schema(n_experts)
+    with (
+        atomic_file(folder / "predictions.parquet") as path,
+        pq.ParquetWriter(path, schema, compression="zstd") as writer,
+    ):
+        for table in _tables(frame, n_experts):
+            writer.write_table(table, row_group_size=ROWS_AT_A_TIME)
     with atomic_file(folder / "predictions.csv") as path:
-        write_csv(table, path)
+        write_csv(_tables(frame, n_experts), path)
 
 
-def write_csv(table: pa.Table, target: Path | IO[bytes]) -> None:
-    """Write an Arrow table as UTF-8 CSV: a header line, text quoted only where needed, an empty cell for null."""
+def write_csv(tables: Iterable[pa.Table], target: Path | IO[bytes]) -> None:
+    """Write Arrow tables of one schema, one at least, as one UTF-8 CSV.
+
+    A header line, text quoted only where needed, an empty cell for null.
+    """
     options = pa_csv.WriteOptions(quoting_style="needed", quoting_header="none")
-    pa_csv.write_csv(table, target, options)
+    waiting = iter(tables)
+    first = next(waiting)
+    with pa_csv.CSVWriter(target, first.schema, write_options=options) as writer:
+        for table in chain([first], waiting):
+            writer.write_table(table)
+
+
+def _tables(frame: pd.DataFrame, n_experts: int) -> Iterator[pa.Table]:
+    """The table in parts, one at least, so that the whole of it never stands in memory twice."""
+    for start in range(0, max(1, len(frame)), ROWS_AT_A_TIME):
+        # how pandas holds a column in memory must not show in the file: Parquet starts a page at every chunk
+        yield arrow_table(frame.iloc[start : start + ROWS_AT_A_TIME], n_experts).combine_chunks()
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

@@ -56,7 +56,7 @@ def predict(
     if out is None:
         if sys.stdout is None:
             raise OutputError("stdout is closed; name a file with --out.")
-        write_csv(table, sys.stdout.buffer)
+        write_csv([table], sys.stdout.buffer)
         return
     with atomic_file(out) as path:
-        write_csv(table, path)
+        write_csv([table], path)

@@ -72,7 +72,7 @@ def select_for_sheet(table: pd.DataFrame, seed: int) -> Sections:
         table; the 10 of highest ``p_atypical``; the 10 of highest ``p_hard``, or of first ``review_rank`` where the
         model has no hardness head. Fewer where the table has fewer; no sections where nothing counts.
     """
-    positions = np.array(counted_positions(table), dtype=np.intp)
+    positions = counted_positions(table)
     if not len(positions):
         return {}
     counted = table.iloc[positions]

@@ -3,7 +3,7 @@
 ``detections.geojson`` holds every figure that counts as a detection (QuPath's light, immutable kind);
 ``review.geojson`` the hard cases and the hotspots as annotations, which QuPath lists, sorts and shows in its grid view.
 Coordinates are QuPath px: level-0 px minus the corner of ``openslide.bounds-*``, to which QuPath crops. Features are
-written one by one, so memory does not grow with the file; equal tables give equal bytes. A name that ends in ``.gz`` is
+written as they are made, so memory does not grow with the file; equal tables give equal bytes. A name that ends in ``.gz`` is
 compressed, with neither time nor name inside.
 """
 
@@ -21,8 +21,8 @@ from typing import IO, Any, Final, cast
 import pandas as pd
 
 from wsiamf.classes import CLASS_COLORS, HARD_CASE, HARD_CASE_COLOR, HOTSPOT, HOTSPOT_COLOR
-from wsiamf.export.rows import Figure, counted_figures
-from wsiamf.export.uuids import HOTSPOT_ROLE, REVIEW, assign_uuids
+from wsiamf.export.rows import Figure, counted_positions, figures_at, hard_positions
+from wsiamf.export.uuids import HOTSPOT_ROLE, REVIEW, Identities, assign_uuids
 from wsiamf.files import atomic_file
 from wsiamf.geometry import FIGURE_BOX_UM, SlideFrame
 
@@ -57,7 +57,8 @@ def write_detections(path: Path, table: pd.DataFrame, *, frame: SlideFrame, mode
     """
     side_px = FIGURE_BOX_UM / frame.mpp
     origin = _Origin(model, experts)
-    _write_features(path, (_detection(figure, side_px, origin) for figure in counted_figures(table, len(experts))))
+    figures = figures_at(table, counted_positions(table), len(experts))
+    _write_features(path, (_detection(figure, side_px, origin) for figure in figures))
 
 
 def write_review(
@@ -95,16 +96,14 @@ def write_review(
         for hotspot, identity in zip(found, _hotspot_uuids(found, frame, fingerprint), strict=True)
     )
     # numbered over all rows, so that which of them are hard does not renumber the repeats of one place
-    identities = assign_uuids(fingerprint, REVIEW, table["x_um"], table["y_um"])
+    identities = Identities(fingerprint, REVIEW, table["x_um"], table["y_um"])
     _write_features(path, chain(areas, _hard_cases(table, identities, frame, origin)))
 
 
-def _hard_cases(
-    table: pd.DataFrame, identities: Sequence[str], frame: SlideFrame, origin: _Origin
-) -> Iterator[Feature]:
-    hard = [figure for figure in counted_figures(table, len(origin.experts)) if figure.hard]
-    for figure in sorted(hard, key=lambda figure: figure.sort_key):
-        yield _hard_case(figure, identities[figure.position], REVIEW_BOX_UM / frame.mpp, origin)
+def _hard_cases(table: pd.DataFrame, identities: Identities, frame: SlideFrame, origin: _Origin) -> Iterator[Feature]:
+    side_px = REVIEW_BOX_UM / frame.mpp
+    for figure in figures_at(table, hard_positions(table), len(origin.experts)):
+        yield _hard_case(figure, identities[figure.position], side_px, origin)
 
 
 def _hotspot_uuids(hotspots: Sequence[Hotspot], frame: SlideFrame, fingerprint: str) -> list[str]:
@@ -211,11 +210,12 @@ def _feature(identity: str, ring: list[list[float]], properties: Mapping[str, An
 
 def _write_features(path: Path, features: Iterable[Feature]) -> None:
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+    before = "\n"
     with atomic_file(path) as temporary, _byte_stream(temporary, compress=path.suffix == ".gz") as stream:
         stream.write(b'{"type":"FeatureCollection","features":[')
-        for index, feature in enumerate(features):
-            stream.write((",\n" if index else "\n").encode())
-            stream.write(encode(feature).encode("utf-8"))
+        for feature in features:
+            stream.write((before + encode(feature)).encode("utf-8"))
+            before = ",\n"
         stream.write(b"\n]}\n")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from wsiamf.export.rows import counted_positions, nullable_floats, truths
+from wsiamf.export.rows import ROWS_AT_A_TIME, hard_positions, nullable_floats, truths
 from wsiamf.files import atomic_file
 from wsiamf.predictions import write_csv
 from wsiamf.summary.ranking import expert_columns_in
@@ -33,10 +33,15 @@ def write_hard_cases(path: Path, table: pd.DataFrame) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    counted = table.iloc[counted_positions(table)]
-    hard = counted[np.array(truths(counted["hard"]), dtype=bool)].sort_values("review_rank", kind="stable")
     with atomic_file(path) as temporary:
-        write_csv(_arrow_table(hard), temporary)
+        write_csv(_arrow_tables(table), temporary)
+
+
+def _arrow_tables(table: pd.DataFrame) -> Iterator[pa.Table]:
+    """The hard cases in parts, one at least."""
+    positions = hard_positions(table)
+    for start in range(0, max(1, len(positions)), ROWS_AT_A_TIME):
+        yield _arrow_table(table.iloc[positions[start : start + ROWS_AT_A_TIME]])
 
 
 def _arrow_table(hard: pd.DataFrame) -> pa.Table:

@@ -83,7 +83,9 @@ class Corners:
         # scores in whole units, as fine as 63 bits hold a sum of all of them: sums do not depend on their order
         self._unit = 2.0 ** (np.ceil(np.log2(largest)) + len(x).bit_length() - 62)
         units = np.rint(np.where(is_scored, scores, 0.0) / self._unit).astype(np.int64)
-        self._inside = RangeSums(self.x.order, self.y.order, [units, is_scored.astype(np.int64)])
+        self._all_scored = bool(is_scored.all())
+        counted = [] if self._all_scored else [is_scored.astype(np.int64)]
+        self._inside = RangeSums(self.x.order, self.y.order, [units, *counted])
 
     def all_boxes(self) -> CornerBoxes:
         """One box an orientation that holds every corner."""
@@ -111,7 +113,8 @@ class Corners:
     def mean_scores(self, boxes: CornerBoxes) -> Floats:
         """Mean score of the figures in the enclosing rectangle that have one; NaN where none has."""
         ranks = self._ranks(boxes)
-        units, n_scored = self._inside.sums(0, *ranks), self._inside.sums(1, *ranks)
+        units = self._inside.sums(0, *ranks)
+        n_scored = self._inside.counts(*ranks) if self._all_scored else self._inside.sums(1, *ranks)
         means = units / np.maximum(n_scored, 1) * self._unit
         return np.where(n_scored > 0, means, np.nan)
 

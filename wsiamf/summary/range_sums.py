@@ -7,11 +7,14 @@ digit of n, and many are answered at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+
+_LARGEST_INT32: Final = np.iinfo(np.int32).max
 
 
 class RangeSums:
@@ -65,5 +68,7 @@ class RangeSums:
 
 
 def _running(values: Ints) -> Ints:
-    """Running sums, starting with 0."""
-    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(values)])
+    """Running sums, starting with 0; in half the memory where they are small enough."""
+    sums = np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum(values, out=sums[1:])
+    return sums.astype(np.int32) if np.abs(sums).max() <= _LARGEST_INT32 else sums

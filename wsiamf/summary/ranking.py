@@ -22,6 +22,7 @@ The reason names the terms that stand out, the weightiest first, each with its n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -29,9 +30,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from wsiamf.statuses import OK
+from wsiamf.summary.neighbours import nearest_beyond
 
 HARDNESS_WEIGHT: Final = 0.30
 DISAGREEMENT_WEIGHT: Final = 0.25
@@ -57,7 +58,11 @@ HARD_FROM: Final = 0.5
 """Cut-off on ``p_hard`` for a table without the column ``hard``."""
 
 EXPERT_PREFIX: Final = "p_atypical_expert_"
+_USED_COLUMNS: Final = frozenset(
+    {"x_um", "y_um", "p_atypical", "p_hard", "crop_coverage", "in_hotspot", "hard", "sharpness"}
+)
 _P_EPSILON: Final = 1e-6  # keeps a logit finite
+_ROWS_AT_A_TIME: Final = 8192  # reasons as text of Python, which takes more memory than a column
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -65,12 +70,12 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class _Term:
-    """One term of the score over the rows that count."""
+    """One term of the score over the rows that count, and its words for a row (by its place among them)."""
 
     weight: float
     value: Floats
     stands_out: Flags
-    words: list[str]  # one a row; only those of rows that stand out are used
+    words: Callable[[int], str]
 
 
 def expert_columns_in(table: pd.DataFrame) -> list[str]:
@@ -92,16 +97,17 @@ def rank_for_review(table: pd.DataFrame, *, threshold: float) -> pd.DataFrame:
         A copy of the table: every row that counts (``status`` ok) has a rank from 1 and a reason, all others have null.
     """
     counted = (table["status"] == OK).to_numpy(dtype=bool)
-    ranked = table[counted]
+    used = [name for name in table.columns if name in _USED_COLUMNS or str(name).startswith(EXPERT_PREFIX)]
+    ranked = table.loc[counted, used]
     terms = _terms(ranked, threshold)
     score = sum((term.weight * term.value for term in terms), start=np.zeros(len(ranked)))
     order = np.argsort(-score.round(12), kind="stable")  # rounding: equal rows tie whatever the order of addition
     rank = np.empty(len(ranked), dtype=np.int64)
     rank[order] = np.arange(1, len(ranked) + 1)
-    result = table.copy()
-    result["review_rank"] = pd.Series(rank, index=ranked.index, dtype="Int64").reindex(table.index)
-    result["review_reason"] = pd.Series(_reasons(ranked, terms), index=ranked.index, dtype="str").reindex(table.index)
-    return result
+    return table.assign(
+        review_rank=pd.Series(rank, index=ranked.index, dtype="Int64").reindex(table.index),
+        review_reason=_reasons(ranked, terms).reindex(table.index),
+    )
 
 
 def pair_disagreement(probabilities: Floats) -> Floats:
@@ -121,24 +127,6 @@ def pair_disagreement(probabilities: Floats) -> Floats:
     return np.asarray(total / n_pairs)
 
 
-def neighbour_distance_um(x_um: Floats, y_um: Floats) -> Floats:
-    """Distance to the nearest other figure that lies 7.5 to 15 um away (both ends included); NaN where there is none.
-
-    Detections nearer than 7.5 um do not hide one that lies in the range.
-    """
-    nearest = np.full(len(x_um), np.inf)
-    points = np.column_stack([x_um, y_um])
-    pairs = (
-        cKDTree(points).query_pairs(PAIR_MAX_UM, output_type="ndarray") if len(points) else np.empty((0, 2), np.intp)
-    )
-    distance = np.hypot(*(points[pairs[:, 0]] - points[pairs[:, 1]]).T)
-    apart = distance >= PAIR_MIN_UM
-    for side in (0, 1):
-        np.minimum.at(nearest, pairs[apart, side], distance[apart])
-    nearest[np.isinf(nearest)] = np.nan
-    return nearest
-
-
 def _terms(ranked: pd.DataFrame, threshold: float) -> list[_Term]:
     return [
         _hardness(ranked),
@@ -153,30 +141,41 @@ def _terms(ranked: pd.DataFrame, threshold: float) -> list[_Term]:
 def _hardness(ranked: pd.DataFrame) -> _Term:
     p_hard = _floats(ranked, "p_hard")
     hard = _flags(ranked, "hard") if "hard" in ranked else p_hard >= HARD_FROM
-    words = [f"likely a hard case ({p:.2f})" for p in p_hard]
-    return _Term(HARDNESS_WEIGHT, np.nan_to_num(p_hard), hard, words)
+    return _Term(HARDNESS_WEIGHT, np.nan_to_num(p_hard), hard, lambda row: f"likely a hard case ({p_hard[row]:.2f})")
 
 
 def _disagreement(ranked: pd.DataFrame) -> _Term:
     experts = [_floats(ranked, name) for name in expert_columns_in(ranked)]
     value = np.nan_to_num(pair_disagreement(np.column_stack(experts))) if experts else np.zeros(len(ranked))
-    words = [f"experts likely to disagree ({p:.2f})" for p in value]
-    return _Term(DISAGREEMENT_WEIGHT, value, value >= DISAGREEMENT_FROM, words)
+    return _Term(
+        DISAGREEMENT_WEIGHT,
+        value,
+        value >= DISAGREEMENT_FROM,
+        lambda row: f"experts likely to disagree ({value[row]:.2f})",
+    )
 
 
 def _nearness(ranked: pd.DataFrame, threshold: float) -> _Term:
     p_atypical = _floats(ranked, "p_atypical")
     assert not np.isnan(p_atypical).any(), "a row that counts has a probability"
     value = np.exp(-np.abs(_logit(p_atypical) - _logit(np.float64(threshold))))
-    words = [f"near the threshold ({p:.2f} against {threshold:.2f})" for p in p_atypical]
-    return _Term(THRESHOLD_WEIGHT, value, value >= NEARNESS_FROM, words)
+    return _Term(
+        THRESHOLD_WEIGHT,
+        value,
+        value >= NEARNESS_FROM,
+        lambda row: f"near the threshold ({p_atypical[row]:.2f} against {threshold:.2f})",
+    )
 
 
 def _pair(ranked: pd.DataFrame) -> _Term:
-    distance = neighbour_distance_um(_floats(ranked, "x_um"), _floats(ranked, "y_um"))
+    distance = nearest_beyond(_floats(ranked, "x_um"), _floats(ranked, "y_um"), PAIR_MIN_UM, PAIR_MAX_UM)
     paired = ~np.isnan(distance)
-    words = [f"possible anaphase-telophase pair (next figure at {d:.1f} µm)" for d in distance]
-    return _Term(PAIR_WEIGHT, paired.astype(np.float64), paired, words)
+    return _Term(
+        PAIR_WEIGHT,
+        paired.astype(np.float64),
+        paired,
+        lambda row: f"possible anaphase-telophase pair (next figure at {distance[row]:.1f} µm)",
+    )
 
 
 def _quality(ranked: pd.DataFrame) -> tuple[_Term, _Term]:
@@ -185,12 +184,20 @@ def _quality(ranked: pd.DataFrame) -> tuple[_Term, _Term]:
     sharpness = _relative_sharpness(ranked)
     outside = np.clip(1 - coverage, 0, 1)
     blur = np.clip(1 - sharpness / BLUR_SHARE, 0, 1)
-    edge_words = [f"crop cut by the slide's edge ({share:.0%} outside)" for share in outside]
-    blur_words = [f"blurred (sharpness {share:.2f} of the slide's median)" for share in sharpness]
     is_edge = outside >= blur
     return (
-        _Term(QUALITY_WEIGHT, np.where(is_edge, outside, 0.0), coverage < COVERAGE_BELOW, edge_words),
-        _Term(QUALITY_WEIGHT, np.where(is_edge, 0.0, blur), blur > 0, blur_words),
+        _Term(
+            QUALITY_WEIGHT,
+            np.where(is_edge, outside, 0.0),
+            coverage < COVERAGE_BELOW,
+            lambda row: f"crop cut by the slide's edge ({outside[row]:.0%} outside)",
+        ),
+        _Term(
+            QUALITY_WEIGHT,
+            np.where(is_edge, 0.0, blur),
+            blur > 0,
+            lambda row: f"blurred (sharpness {sharpness[row]:.2f} of the slide's median)",
+        ),
     )
 
 
@@ -209,24 +216,27 @@ def _relative_sharpness(ranked: pd.DataFrame) -> Floats:
 
 def _hotspot(ranked: pd.DataFrame) -> _Term:
     inside = _flags(ranked, "in_hotspot")
-    return _Term(HOTSPOT_WEIGHT, inside.astype(np.float64), inside, ["inside the first hotspot"] * len(ranked))
+    return _Term(HOTSPOT_WEIGHT, inside.astype(np.float64), inside, lambda _row: "inside the first hotspot")
 
 
-def _reasons(ranked: pd.DataFrame, terms: list[_Term]) -> list[str]:
+def _reasons(ranked: pd.DataFrame, terms: list[_Term]) -> pd.Series:
     """The terms that stand out in words, the weightiest first, the hotspot last; a row without difficulty says so."""
     *difficulties, hotspot = terms
-    parts: list[list[tuple[float, str]]] = [[] for _ in range(len(ranked))]
-    for term in difficulties:
-        for row in np.flatnonzero(term.stands_out):
-            parts[row].append((-term.weight * float(term.value[row]), term.words[row]))
-    clear = [f"no difficulty seen (P(atypical) {p:.2f})" for p in _floats(ranked, "p_atypical")]
-    reasons = [_joined(found) or otherwise for found, otherwise in zip(parts, clear, strict=True)]
-    suffixes = [f"; {words}" if inside else "" for words, inside in zip(hotspot.words, hotspot.stands_out, strict=True)]
-    return [reason + suffix for reason, suffix in zip(reasons, suffixes, strict=True)]
+    p_atypical = _floats(ranked, "p_atypical")
+    weighed = np.column_stack([term.weight * term.value for term in difficulties])
+    weightiest_first = np.argsort(-weighed, axis=1, kind="stable").astype(np.int8)
 
+    def reason(row: int) -> str:
+        named = [difficulties[k] for k in weightiest_first[row].tolist() if difficulties[k].stands_out[row]]
+        words = [term.words(row) for term in named] or [f"no difficulty seen (P(atypical) {p_atypical[row]:.2f})"]
+        return "; ".join([*words, hotspot.words(row)] if hotspot.stands_out[row] else words)
 
-def _joined(found: list[tuple[float, str]]) -> str:
-    return "; ".join(words for _, words in sorted(found, key=lambda part: part[0]))
+    starts = range(0, max(1, len(ranked)), _ROWS_AT_A_TIME)
+    rows = (range(start, min(start + _ROWS_AT_A_TIME, len(ranked))) for start in starts)
+    parts = [
+        pd.Series(list(map(reason, some)), index=ranked.index[some.start : some.stop], dtype="str") for some in rows
+    ]
+    return pd.concat(parts)
 
 
 def _logit(p: Floats | np.float64) -> Floats:

@@ -40,6 +40,8 @@ FEW: Final = 10
 FEW_FLAG: Final = f"n<{FEW}"
 NOT_ESTIMABLE_FLAG: Final = "not_estimable"
 
+_USED_COLUMNS: Final = ("x", "y", "score", "p_atypical", "label", "hard")
+
 Floats = NDArray[np.float64]
 
 
@@ -82,7 +84,8 @@ def summarize(
         figures in the first hotspot, false for all others that count, null for rows that do not.
     """
     is_counted = (table["status"] == OK).to_numpy(dtype=bool)
-    counted = _counted(table[is_counted], rules.experts)
+    rows = table.loc[is_counted, [*_USED_COLUMNS, *expert_columns(len(rules.experts))]]
+    counted = _counted(rows, rules.experts)
     hotspots, hotspots_status = _find(counted, frame, region, rules.hotspot_mm2)
     summary: Fields = {
         "schema": SCHEMA,
@@ -94,7 +97,7 @@ def summarize(
         "n_candidates": len(table),
         "n_ok": len(counted),
         "n_by_status": {status: int((table["status"] == status).sum()) for status in STATUSES},
-        **_count_fields(table[is_counted], counted, rules),
+        **_count_fields(rows, counted, rules),
         **_area_fields(counted, frame, region, rules.hotspot_mm2),
         "hotspots": _hotspot_list(hotspots, counted, frame, rules.hotspot_mm2),
         "hotspots_status": hotspots_status,
