@@ -13,7 +13,7 @@ import torch
 
 from wsiamf.bundle import FORMS, open_bundle
 from wsiamf.inference import Classifier
-from wsiamf.inference.backend import usable_cores
+from wsiamf.machine import usable_cores
 
 N_CROPS = 256
 BATCHES = (4, 8, 16, 32)

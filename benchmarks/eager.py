@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from reading import Points, openslide_crops
 
 from wsiamf.bundle import open_bundle
+from wsiamf.classes import EXPERTS
 from wsiamf.config import find_config, load_train_config
 from wsiamf.inference.classifier import calibrated, turned
-from wsiamf.model import EXPERTS, MitosisClassifier, build_network, build_preprocess
+from wsiamf.model import MitosisClassifier, build_network, build_preprocess
 from wsiamf.spec import Calibration, NetworkSpec
 from wsiamf.training.networks import network_spec
+from wsiamf.weights import load_networks
 
 BATCH: Final = 32
 PAPER: Final = "paper/resnet50"
@@ -59,7 +61,7 @@ class EagerModel:
 def default_model() -> EagerModel:
     """The network that wsiamf ships."""
     bundle = open_bundle()
-    return EagerModel(list(zip(bundle.spec.networks, bundle.load_networks(), strict=True)), bundle.spec.calibration)
+    return EagerModel(list(zip(bundle.spec.networks, load_networks(bundle), strict=True)), bundle.spec.calibration)
 
 
 def paper_model() -> EagerModel:

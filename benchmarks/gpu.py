@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsiamf.bundle import Bundle, store_weights, write_bundle
+from wsiamf.bundle import Bundle, write_bundle
 from wsiamf.files import sha256_bytes
 from wsiamf.inference import Classifier
 from wsiamf.model import build_network, build_preprocess
 from wsiamf.spec import ModelSpec, Thresholds
+from wsiamf.weights import load_networks, store_weights
 
 N_CROPS = 25_600
 BATCH = 256
@@ -50,7 +51,7 @@ def resnet50(folder: Path) -> Bundle:
 def eager(bundle: Bundle) -> Callable[[NDArray[np.uint8]], None]:
     """The network in eager mode, bf16 and channels_last, each batch copied, computed and fetched before the next."""
     preprocess = build_preprocess(bundle.spec).cuda()
-    network = bundle.load_networks()[0].cuda().to(memory_format=torch.channels_last)
+    network = load_networks(bundle)[0].cuda().to(memory_format=torch.channels_last)
 
     def predict(crops_NHWC: NDArray[np.uint8]) -> None:
         for start in range(0, len(crops_NHWC), BATCH):

@@ -16,6 +16,7 @@ from wsiamf.bundle import open_bundle, shipped_models
 from wsiamf.errors import BundleError
 from wsiamf.model import Preprocess, build_network
 from wsiamf.spec import ModelSpec
+from wsiamf.weights import load_networks
 
 TINY_NETWORK = {"backbone": "test_efficientnet", "hidden": 16, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 PACKAGE = Path(__file__).resolve().parent.parent / "wsiamf"
@@ -30,7 +31,7 @@ def test_weights_survive_storing(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path)
     torch.manual_seed(0)
     expected = build_network(bundle.spec, len(bundle.spec.experts)).state_dict()
-    for name, tensor in bundle.load_networks()[0].state_dict().items():
+    for name, tensor in load_networks(bundle)[0].state_dict().items():
         assert torch.equal(
             tensor.half() if tensor.is_floating_point() else tensor,
             expected[name].half().to(tensor.dtype).half() if tensor.is_floating_point() else expected[name],
@@ -48,7 +49,7 @@ def test_a_changed_byte_in_the_weights_is_an_error(tmp_path: Path) -> None:
     weights[-1] ^= 1
     (tmp_path / "model.safetensors").write_bytes(weights)
     with pytest.raises(BundleError, match=r"model\.safetensors: altered or damaged"):
-        open_bundle(tmp_path).load_networks()
+        load_networks(open_bundle(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "spec.json", "CARD.md", "LICENSES"])
@@ -91,7 +92,7 @@ def test_a_spec_that_does_not_fit_is_one_clear_error(tmp_path: Path, changes: di
     tiny_bundle(tmp_path)
     edit_spec(tmp_path, **changes)
     with pytest.raises(BundleError, match=message) as caught:
-        open_bundle(tmp_path).load_networks()
+        load_networks(open_bundle(tmp_path))
     assert "\n" not in str(caught.value)
 
 
@@ -142,7 +143,7 @@ def test_shipped_models_are_sound_and_small() -> None:
     assert "default" in names
     for name in names:
         bundle = open_bundle(name)
-        bundle.load_networks()
+        load_networks(bundle)
         assert sum(path.stat().st_size for path in bundle.folder.iterdir()) <= 20e6
         assert bundle.spec.error_rates
         assert bundle.spec.thresholds.count != bundle.spec.thresholds.balanced

@@ -17,7 +17,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 from tests.tiny_model import tiny_bundle
-from wsiamf.bundle import WEIGHTS, Bundle, open_bundle, store_weights, write_bundle
+from wsiamf.bundle import WEIGHTS, Bundle, open_bundle, write_bundle
 from wsiamf.cli.main import run
 from wsiamf.crops import crop_hash
 from wsiamf.errors import ConfigError, OutputExistsError, TrainingError
@@ -30,6 +30,7 @@ from wsiamf.training.labels import LabelledCrops, hardness
 from wsiamf.training.recalibration.before_after import BRIER
 from wsiamf.training.recalibration.calibrate import ERROR_RATES, RECORD, calibrate_bundle, check_figures
 from wsiamf.training.recalibration.representative import picked_as_hard
+from wsiamf.weights import load_networks, store_weights
 
 Floats = NDArray[np.float64]
 N = 160
@@ -52,7 +53,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory, crops: NDArray[np.uint8]) -
     made = tiny_bundle(
         tmp_path_factory.mktemp("parent") / "tiny", thresholds=thresholds, calibration=Calibration(a=1.0, b=2.0)
     )
-    network = made.load_networks()[0]
+    network = load_networks(made)[0]
     with torch.inference_mode():
         shared = network.shared(network.forward_features(build_preprocess(made.spec)(torch.from_numpy(crops))))
         for head in network.heads.values():

@@ -22,6 +22,7 @@ from wsiamf.inference import Classifier
 from wsiamf.inference.classifier import calibrated
 from wsiamf.model import build_network
 from wsiamf.spec import Calibration, InputSpec, ModelSpec, NetworkSpec, Thresholds, TrainingData, network_of
+from wsiamf.weights import load_networks
 
 COLOURS: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 WIDE = NetworkSpec(
@@ -69,7 +70,7 @@ def pair(tmp_path: Path) -> list[Bundle]:
 
 def test_an_ensemble_of_one_equals_the_model(tmp_path: Path, crops: NDArray[np.uint8]) -> None:
     alone = tiny_bundle(tmp_path / "alone")
-    fields, weights = combine_networks(alone.spec.networks, alone.load_networks())
+    fields, weights = combine_networks(alone.spec.networks, load_networks(alone))
     assert weights == (alone.folder / "model.safetensors").read_bytes()
     assert ModelSpec.model_validate(alone.spec.model_dump(by_alias=True) | fields) == alone.spec
 
@@ -163,7 +164,7 @@ def test_a_member_that_does_not_fit_its_weights_is_an_error(tmp_path: Path, pair
         members = [text["members"][0] | change] if change else []
         (folder / "spec.json").write_text(json.dumps(text | {"members": members}))
         with pytest.raises(BundleError, match=message):
-            open_bundle(folder).load_networks()
+            load_networks(open_bundle(folder))
 
 
 def test_on_the_command_line(tmp_path: Path, pair: list[Bundle], capsys: pytest.CaptureFixture[str]) -> None:

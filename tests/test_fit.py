@@ -17,9 +17,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from wsiamf.classes import EXPERTS, HARDNESS, PHASE
 from wsiamf.config import AugmentConfig, FitConfig, LossConfig, TrainConfig, parse_train_config
 from wsiamf.errors import ConfigError, TrainingError
-from wsiamf.model import EXPERTS, HARDNESS, PHASE, MitosisClassifier, Preprocess, build_network, build_preprocess
+from wsiamf.model import MitosisClassifier, Preprocess, build_network, build_preprocess
 from wsiamf.training.labels import LabelledCrops, hardness
 from wsiamf.training.loop.augment import build_augmentation
 from wsiamf.training.loop.averaging import average_weights, reestimate_statistics

@@ -31,8 +31,9 @@ RANKS = {
     "model": 2,
     "crops": 2,
     "predictions": 2,
-    "bundle": 3,
+    "bundle": 2,
     "crop_store": 3,
+    "weights": 3,
     "ensemble": 4,
     "inference": 4,
     "summary": 4,
@@ -49,7 +50,7 @@ SOLE_IMPORTERS = {
     "openslide": {"slides"},
     "tiffslide": {"slides"},
     "tifffile": {"slides"},
-    "torch": {"model", "bundle", "inference", "training"},
+    "torch": {"model", "weights", "inference", "training"},
     "timm": {"model", "training"},
     "openvino": {"inference"},
     "nncf": {"inference"},
@@ -57,7 +58,8 @@ SOLE_IMPORTERS = {
     "dask": set(),
 }
 TORCH_FREE = [
-    *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store")
+    *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store"),
+    *("bundle", "inference", "screen", "predict"),
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

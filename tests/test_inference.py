@@ -16,6 +16,7 @@ from wsiamf.inference import Classifier
 from wsiamf.inference.classifier import head_probabilities
 from wsiamf.model import build_preprocess
 from wsiamf.spec import Calibration
+from wsiamf.weights import load_networks
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def test_probabilities_are_the_calibrated_mean_of_the_experts(tmp_path: Path, cr
     bundle = tiny_bundle(tmp_path, calibration=Calibration(a=0.7, b=-1.2))
     said = Classifier(bundle, device="cpu").predict(crops)
     with torch.inference_mode():
-        logits = bundle.load_networks()[0](build_preprocess(bundle.spec)(torch.from_numpy(crops)))
+        logits = load_networks(bundle)[0](build_preprocess(bundle.spec)(torch.from_numpy(crops)))
     experts = expit(logits["experts"].double().numpy())
     assert np.allclose(said.p_experts_NK, experts, atol=1e-5)
     assert np.allclose(said.p_atypical, expit(0.7 * logit(experts.mean(axis=1)) - 1.2), atol=1e-5)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.tiny_model import tiny_bundle
-from wsiamf.bundle import FORM_RECORD, FORMS, Bundle, check_own_bundle, open_bundle, store_weights, write_bundle
+from wsiamf.bundle import FORM_RECORD, FORMS, Bundle, check_own_bundle, open_bundle, write_bundle
 from wsiamf.cli.main import run
 from wsiamf.config import SetConfig
 from wsiamf.errors import BundleError, ConfigError, OutputExistsError, TrainingError
@@ -30,6 +30,7 @@ from wsiamf.inference.torch_backend import TorchBackend
 from wsiamf.model import build_network
 from wsiamf.spec import InputSpec, ModelSpec, network_of
 from wsiamf.training.compiling import calibration_crops, compile_bundle
+from wsiamf.weights import store_weights
 
 Crops = NDArray[np.uint8]
 
@@ -170,7 +171,9 @@ class TestCache:
         self, cache: Path, bundle: Bundle, crops: Crops, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         on("openvino", bundle)
-        monkeypatch.setattr(Bundle, "load_networks", lambda _bundle: pytest.fail("converted anew"))
+        monkeypatch.setattr(
+            "wsiamf.inference.openvino_graph.load_networks", lambda _bundle: pytest.fail("converted anew")
+        )
         on("openvino", bundle).predict(crops)
 
     @pytest.mark.parametrize("name", ["network-0.bin", "network-0.xml", FORM_RECORD])

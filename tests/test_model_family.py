@@ -17,9 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.tiny_model import BACKBONE
 from wsiamf.bundle import open_bundle
+from wsiamf.classes import EXPERTS, HARDNESS
 from wsiamf.config import NetworkConfig
 from wsiamf.errors import TrainingError
-from wsiamf.model import EXPERTS, HARDNESS, MitosisClassifier, Preprocess, build_network, build_preprocess, count_macs
+from wsiamf.model import MitosisClassifier, Preprocess, build_network, build_preprocess, count_macs
 from wsiamf.spec import BackboneSpec, InputSpec, ModelSpec, NetworkSpec, Thresholds
 from wsiamf.training.networks import network_fields, network_spec, new_network, new_preprocess
 from wsiamf.training.pretrained import block_places, load_pretrained, rename_lite, weights_source

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import nn
 
+from wsiamf.classes import EXPERTS, HARDNESS
 from wsiamf.config import FrozenBackboneConfig, NetworkConfig, configs_folder, find_config, load_train_config
-from wsiamf.model import EXPERTS, HARDNESS, MitosisClassifier, build_network
+from wsiamf.model import MitosisClassifier, build_network
 from wsiamf.training.labels import LabelledCrops
 from wsiamf.training.loop.batches import as_targets, targets_of
 from wsiamf.training.loop.fit import Trainer

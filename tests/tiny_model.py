@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from wsiamf.bundle import Bundle, store_weights, write_bundle
+from wsiamf.bundle import Bundle, write_bundle
 from wsiamf.files import sha256_bytes
 from wsiamf.model import MitosisClassifier
 from wsiamf.spec import ErrorRates, ModelSpec, Thresholds
+from wsiamf.weights import store_weights
 
 BACKBONE = "test_efficientnet"  # timm's own, 0.4 M parameters
 

@@ -1,4 +1,4 @@
-"""Class names, their order and their display colours: written once, used everywhere.
+"""Names of classes and heads, their order and their display colours: written once, used everywhere.
 
 AMF is the positive class throughout (as in the MIDOG 2025 evaluation). NMF means *normal* mitotic figure; what is no mitotic
 figure at all is spelt out as ``non-mitotic``.
@@ -25,6 +25,14 @@ CLASS_COLORS: Final[dict[str, tuple[int, int, int]]] = {
     NMF: (69, 117, 180),
 }
 """RGB display colours; red and blue of ColorBrewer's RdYlBu, told apart by colour-blind readers."""
+
+EXPERTS: Final = "experts"
+HARDNESS: Final = "hardness"
+PHASE: Final = "phase"
+"""Names of a network's heads."""
+
+HARD_CLASSES: Final = (1, 3)
+"""Which of a hardness head's four classes are hard: NMF easy, NMF hard, AMF easy, AMF hard (2 x AMF + hard)."""
 
 HARD_CASE: Final = "Hard case"
 HARD_CASE_COLOR: Final = (254, 153, 41)

@@ -10,11 +10,12 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ValidationError
 
-from wsiamf.bundle import Bundle, check_own_bundle, open_bundle, store_weights, write_bundle
+from wsiamf.bundle import Bundle, check_own_bundle, open_bundle, write_bundle
 from wsiamf.errors import BundleError, ConfigError, problem_line
 from wsiamf.files import sha256_bytes, staged_folder
 from wsiamf.model import MitosisClassifier, count_macs
 from wsiamf.spec import Calibration, ModelSpec, NetworkSpec, Thresholds, TrainingData, network_of
+from wsiamf.weights import load_networks, store_weights
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def combine_bundles(
     """
     _check_equal(bundles)
     with staged_folder(out, overwrite=overwrite, may_replace=check_own_bundle) as folder:
-        networks = [network for bundle in bundles for network in bundle.load_networks()]
+        networks = [network for bundle in bundles for network in load_networks(bundle)]
         fields, weights = combine_networks([one for bundle in bundles for one in bundle.spec.networks], networks)
         spec = _combined_spec(bundles, fields, weights, name, version)
         write_bundle(folder, weights, spec, card=_card(bundles, spec), licenses=_licenses(bundles))

@@ -39,7 +39,7 @@ def show(model: str | None, as_json: bool) -> None:
     from wsiamf.bundle import open_bundle
 
     bundle = open_bundle(model)
-    bundle.load_networks()  # an altered bundle is not shown as if it were sound
+    bundle.checked_weights()  # an altered bundle is not shown as if it were sound
     if as_json:
         click.echo(bundle.spec.model_dump_json(indent=2, by_alias=True))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final, Protocol
 
 import numpy as np
@@ -69,13 +68,6 @@ def fill_padded(batch_BHWC: NDArray[np.uint8], crops_NHWC: NDArray[np.uint8]) ->
     assert 0 < n <= len(batch_BHWC)
     batch_BHWC[:n] = crops_NHWC
     batch_BHWC[n:] = crops_NHWC[-1]
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, softmax
 
 from wsiamf.bundle import Bundle, open_bundle
+from wsiamf.classes import EXPERTS, HARD_CLASSES, HARDNESS, PHASE
 from wsiamf.errors import CropError
 from wsiamf.inference.backend import Pending
 from wsiamf.inference.choosing import open_backend
-from wsiamf.model import EXPERTS, HARD_CLASSES, HARDNESS, PHASE
 from wsiamf.spec import Calibration, ModelSpec
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,9 @@ import openvino as ov
 
 from wsiamf.bundle import Bundle
 from wsiamf.errors import ConfigError
-from wsiamf.inference.backend import Logits, fill_padded, usable_cores
+from wsiamf.inference.backend import Logits, fill_padded
 from wsiamf.inference.openvino_files import read_int8, read_or_convert
+from wsiamf.machine import usable_cores
 
 # Fixed per form, so that the same crops give the same bytes whatever their number.
 _BATCH_SIZES: Final = {"f32": 16, "int8": 16}

@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +24,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from wsiamf.bundle import FORM_RECORD, FORMS, Bundle
 from wsiamf.errors import BundleError, ConfigError, OutputError
 from wsiamf.files import sha256_bytes, sha256_file, staged_folder, write_text
-from wsiamf.inference.openvino_graph import convert_networks
 
 logger = logging.getLogger(__name__)
 
@@ -132,9 +132,15 @@ def read_or_convert(bundle: Bundle) -> list[ov.Model]:
     with TemporaryDirectory() as temporary:
         made = Path(temporary)
         versions = {"openvino": version("openvino")}
-        write_form(made, convert_networks(bundle), bundle, precision="f32", versions=versions)
+        write_form(made, _converted(bundle), bundle, precision="f32", versions=versions)
         _store(made, folder)
         return read_form(made, bundle)  # read back, so that the first start computes what later ones do
+
+
+def _converted(bundle: Bundle) -> list[ov.Model]:
+    # Loaded only here, with torch: most starts find the form made.
+    models: list[ov.Model] = import_module("wsiamf.inference.openvino_graph").convert_networks(bundle)
+    return models
 
 
 def _cache_folder() -> Path:

@@ -15,6 +15,7 @@ import openvino as ov
 from wsiamf.bundle import Bundle
 from wsiamf.model import Preprocess
 from wsiamf.spec import NetworkSpec
+from wsiamf.weights import load_networks
 
 _TRACED_CROPS = 2  # not 1, which would be taken for an axis that broadcasts
 
@@ -25,7 +26,7 @@ def convert_networks(bundle: Bundle) -> list[ov.Model]:
     Raises:
         BundleError: The weights changed since the spec was written, or do not fit.
     """
-    networks = bundle.load_networks()
+    networks = load_networks(bundle)
     return [
         _convert(spec, network, bundle.spec.crop_px)
         for spec, network in zip(bundle.spec.networks, networks, strict=True)

@@ -21,6 +21,7 @@ from wsiamf.bundle import Bundle
 from wsiamf.errors import ConfigError
 from wsiamf.inference.backend import Logits, Pending, fill_padded
 from wsiamf.model import MitosisClassifier, Preprocess, build_preprocess
+from wsiamf.weights import load_networks
 
 DEVICES: Final = ("auto", "cuda", "mps", "cpu")
 # Fixed per device, so that the same crops give the same bytes whatever their number.
@@ -81,7 +82,7 @@ class TorchBackend:
         runner: type[_OnCuda | _Plain] = _OnCuda if on_cuda else _Plain
         self._runners: list[_Runner] = [
             runner(self._forward(build_preprocess(spec), network), shape, self._device)
-            for spec, network in zip(bundle.spec.networks, bundle.load_networks(), strict=True)
+            for spec, network in zip(bundle.spec.networks, load_networks(bundle), strict=True)
         ]
 
     @property

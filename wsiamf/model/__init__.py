@@ -2,14 +2,10 @@
 
 from wsiamf.model.building import build_network, build_preprocess
 from wsiamf.model.cost import count_macs
-from wsiamf.model.network import EXPERTS, HARD_CLASSES, HARDNESS, PHASE, MitosisClassifier
+from wsiamf.model.network import MitosisClassifier
 from wsiamf.model.preprocess import Preprocess
 
 __all__ = [
-    "EXPERTS",
-    "HARDNESS",
-    "HARD_CLASSES",
-    "PHASE",
     "MitosisClassifier",
     "Preprocess",
     "build_network",

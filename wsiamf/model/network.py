@@ -9,19 +9,14 @@ Shapes: N = crops, C = channels, H, W = pixels, F = backbone features, K = exper
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import timm
 import torch
 from torch import Tensor, nn
 
+from wsiamf.classes import EXPERTS, HARDNESS, PHASE
 from wsiamf.spec import BackboneSpec
-
-EXPERTS: Final = "experts"
-HARDNESS: Final = "hardness"
-PHASE: Final = "phase"
-HARD_CLASSES: Final = (1, 3)
-"""Which of a hardness head's four classes are hard: NMF easy, NMF hard, AMF easy, AMF hard (2 x AMF + hard)."""
 
 
 class MitosisClassifier(nn.Module):

@@ -12,7 +12,7 @@ from typing import Final
 import pandas as pd
 from pandas.api.types import is_float_dtype
 
-from wsiamf.bundle import Bundle, store_weights, write_bundle
+from wsiamf.bundle import Bundle, write_bundle
 from wsiamf.classes import PHASES
 from wsiamf.config import TrainConfig
 from wsiamf.crops import crop_hash
@@ -24,6 +24,7 @@ from wsiamf.spec import Calibration, ModelSpec, Thresholds, TrainingData
 from wsiamf.training.labels import LabelledCrops
 from wsiamf.training.networks import network_fields
 from wsiamf.training.recipe import Fitted, known_raters
+from wsiamf.weights import store_weights
 
 _ROW: Final = ["set", "file", "slide", "case", "group", "domain", "amf", "hard", "n_votes"]
 _DECIMALS: Final = 6

@@ -15,10 +15,11 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from wsiamf.classes import HARDNESS, PHASE
 from wsiamf.config import TeacherConfig, TrainConfig
 from wsiamf.errors import TrainingError
 from wsiamf.inference.torch_backend import choose_device
-from wsiamf.model import HARDNESS, PHASE, MitosisClassifier, Preprocess
+from wsiamf.model import MitosisClassifier, Preprocess
 from wsiamf.training.labels import LabelledCrops
 from wsiamf.training.loop.averaging import average_weights, reestimate_statistics
 from wsiamf.training.loop.distil import Teacher

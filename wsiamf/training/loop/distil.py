@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
+from wsiamf.classes import EXPERTS, HARDNESS, PHASE
 from wsiamf.config import LossConfig
-from wsiamf.model import EXPERTS, HARDNESS, PHASE
 
 Teacher = Callable[[Tensor], dict[str, Tensor]]
 """Augmented crops (N, S, S, 3) uint8 to logits per head."""

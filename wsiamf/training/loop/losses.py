@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as nnf
 from torchvision.ops import sigmoid_focal_loss
 
+from wsiamf.classes import EXPERTS, HARDNESS, PHASE
 from wsiamf.config import FocalConfig, LossConfig
-from wsiamf.model import EXPERTS, HARDNESS, PHASE
 
 _P_MIN = 1e-6  # the gradient of a power below 1 is infinite at 0
 

@@ -6,8 +6,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
+from wsiamf.classes import EXPERTS
 from wsiamf.config import LossConfig
-from wsiamf.model import EXPERTS, Preprocess
+from wsiamf.model import Preprocess
 from wsiamf.training.calibration import balanced_threshold
 from wsiamf.training.figures.metrics import balanced_accuracy
 from wsiamf.training.labels import LabelledCrops
