@@ -91,14 +91,14 @@ class _ForConversion(Preprocess):
 
 
 def _convert(spec: NetworkSpec, network: nn.Module, crop_px: int) -> ov.Model:
-    whole = _Whole(_ForConversion(spec, crop_px), network).eval()
+    whole = _Whole(_ForConversion(spec, crop_px), network).eval().requires_grad_(requires_grad=False)
     example = torch.zeros((_TRACED_CROPS, crop_px, crop_px, 3), dtype=torch.uint8)
+
+    def compute(crops_NHWC: Tensor) -> dict[str, Tensor]:  # of a function, weights become constants at once
+        return cast(dict[str, Tensor], whole(crops_NHWC))
+
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # tracing is deprecated in torch, but converts in a third of torch.export's time
-        traced = torch.jit.trace(whole, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
-        model: ov.Model = ov.convert_model(
-            torch.jit.freeze(traced), example_input=example, input=[[-1, crop_px, crop_px, 3]]
-        )
+        warnings.simplefilter("ignore")  # tracing is deprecated in torch, but takes a third of torch.export's time
+        traced = torch.jit.trace(compute, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
+        model: ov.Model = ov.convert_model(traced, example_input=example, input=[[-1, crop_px, crop_px, 3]])
     return model
