@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -244,6 +245,22 @@ class TestPixels:
 
 
 class TestOverwriting:
+    def test_geojson_is_compressed_on_request_and_replaced_by_either_kind(
+        self, tiny: Classifier, coded_slide: Path, points: Path, tmp_path: Path
+    ) -> None:
+        plain = screen_slide(coded_slide, points, out=tmp_path / "plain", model=tiny).folder
+        folder = tmp_path / "out" / "slide"
+        for wanted, kind in ((True, "geojson.gz"), (False, "geojson"), (True, "geojson.gz")):
+            screen_slide(coded_slide, points, out=tmp_path / "out", model=tiny, overwrite=True, gzip_geojson=wanted)
+            names = {f"detections.{kind}", f"review.{kind}"}
+            assert {path.name for path in folder.iterdir() if "geojson" in path.name} == names
+            assert names < set(json.loads((folder / "run.json").read_text())["outputs"])
+            for name in names:
+                assert check_qupath_geojson(folder / name) == []
+        for name in ("detections.geojson", "review.geojson"):
+            packed = (folder / f"{name}.gz").read_bytes()
+            assert gzip.decompress(packed) == (plain / name).read_bytes()
+
     def test_an_earlier_result_stays_without_overwrite(
         self, coded_slide: Path, points: Path, tiny: Classifier, tmp_path: Path
     ) -> None:

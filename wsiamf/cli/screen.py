@@ -85,6 +85,7 @@ from wsiamf.cli import options
     show_default=True,
     help="Of the random crops and of every bootstrap.",
 )
+@click.option("--gzip-geojson", is_flag=True, help="Write .geojson.gz, a sixth of the size; QuPath opens it as it is.")
 @options.overwrite_opt
 def screen(slide: Path, points: Path, **chosen: Any) -> None:
     """Classify the candidate mitotic figures of SLIDE and write counts, GeoJSON for QuPath, tables and a contact sheet.

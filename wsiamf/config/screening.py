@@ -11,7 +11,7 @@ from wsiamf.errors import ConfigError, problem_line
 
 
 class ScreenOptions(Frozen):
-    """What a user may choose of a screening; every field changes results, and all of them go into ``run.json``."""
+    """What a user may choose of a screening; every field changes what is written, and all of them go into ``run.json``."""
 
     threshold: Annotated[float, Field(ge=0.0, le=1.0)] | Literal["balanced", "count"] = "count"
     """On the calibrated ``p_atypical``: one of the bundle's, or a number."""
@@ -33,6 +33,8 @@ class ScreenOptions(Frozen):
     """Share of candidates whose pixels may fail to decode before the slide fails."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the contact sheet's random crops and of every bootstrap."""
+    gzip_geojson: bool = False
+    """Write ``*.geojson.gz``, which QuPath opens too, in place of ``*.geojson``."""
 
 
 def parse_screen_options(values: dict[str, Any]) -> ScreenOptions:

@@ -219,12 +219,13 @@ class _Run:
     def write(self, folder: Path) -> None:
         """Every file but the run record."""
         spec, title = self.classifier.spec, self.classifier.bundle.title
+        geojson = "geojson.gz" if self._options.gzip_geojson else "geojson"
         write_predictions(self.table, folder, n_experts=len(spec.experts))
         write_detections(
-            folder / "detections.geojson", self.table, frame=self._frame, model=title, experts=spec.experts
+            folder / f"detections.{geojson}", self.table, frame=self._frame, model=title, experts=spec.experts
         )
         write_review(
-            folder / "review.geojson",
+            folder / f"review.{geojson}",
             self.table,
             self.summary["hotspots"],
             frame=self._frame,
