@@ -24,10 +24,11 @@ import torch
 from numpy.typing import NDArray
 
 from wsiamf import screen_slide
-from wsiamf.bundle import store_weights, write_bundle
+from wsiamf.bundle import write_bundle
 from wsiamf.files import sha256_bytes
 from wsiamf.model import MitosisClassifier
 from wsiamf.spec import ModelSpec, Thresholds
+from wsiamf.weights import store_weights
 
 SIZES = (1_000, 20_000, 100_000, 1_000_000)
 SIDE_PX = 20_000

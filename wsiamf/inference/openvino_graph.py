@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from torchvision.transforms.v2 import functional as vision
 
 import wsiamf.inference.no_telemetry  # noqa: F401  # isort: skip
 import openvino as ov
+from openvino._offline_transformations import apply_moc_transformations
+from openvino.frontend import FrontEndManager
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
 from wsiamf.bundle import Bundle
 from wsiamf.model import Preprocess
@@ -100,5 +103,14 @@ def _convert(spec: NetworkSpec, network: nn.Module, crop_px: int) -> ov.Model:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing is deprecated in torch, but takes a third of torch.export's time
         traced = torch.jit.trace(compute, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
-        model: ov.Model = ov.convert_model(traced, example_input=example, input=[[-1, crop_px, crop_px, 3]])
+    return _converted(traced, crop_px)
+
+
+def _converted(traced: Any, crop_px: int) -> ov.Model:
+    """As ``ov.convert_model`` does it, in a third of the time: a first start waits for it."""
+    decoder = TorchScriptPythonDecoder(traced)  # kept alive, since the front end reads from it to the end
+    front_end = FrontEndManager().load_by_framework("pytorch")
+    model: ov.Model = front_end.convert(front_end.load(decoder))
+    model.reshape([-1, crop_px, crop_px, 3])
+    apply_moc_transformations(model, cf=False)
     return model
