@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.test_summary_area import blob_with_holes, mask_region
+from wsiamf.summary import corner_boxes
+from wsiamf.summary.corner_boxes import Corners
 from wsiamf.summary.hotspot import Rectangle, find_hotspots
 
 Floats = NDArray[np.float64]
@@ -123,6 +125,22 @@ def test_ties_go_to_the_detectors_surer_figures_then_upwards_then_left() -> None
     assert order(0.5, 0.6, 0.5, 0.9) == [(120, 120), (120, 20), (20, 20)]
     assert order(nan, nan, nan, 0.1) == [(120, 120), (20, 20), (120, 20)]
     assert order(nan, -3.0, nan, -7.0) == [(120, 20), (120, 120), (20, 20)]
+
+
+def test_scores_of_few_ties_and_of_many_are_added_up_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    x, y = random.integers(0, 80, (2, 300)) / 4.0  # edges of rectangles meet figures
+    scores = np.where(random.random(300) < 0.3, np.nan, random.normal(size=300))
+    corners = Corners(x, y, scores, (5.0, 3.0))
+    boxes = corners.all_boxes()
+    while not boxes.single.all():
+        boxes = boxes.take(boxes.single).joined(corners.halves(boxes.take(~boxes.single)))
+    boxes = boxes.take(np.arange(0, len(boxes), 7))
+    many = corners.mean_scores(boxes)
+    monkeypatch.setattr(corner_boxes, "_FEW", len(boxes))
+    np.testing.assert_array_equal(corners.mean_scores(boxes), many)
+    assert np.isnan(many).any()
+    assert len(np.unique(many)) > 64
 
 
 def test_a_dense_place_outside_the_region_is_passed_over() -> None:

@@ -7,6 +7,7 @@ is what its rectangles cover together; the box of a single corner is enclosed by
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,10 @@ class CornerBoxes:
         return np.asarray((self.x_first == self.x_last) & (self.y_first == self.y_last))
 
 
+_FEW: Final = 64
+"""Rectangles whose scores are added up figure by figure."""
+
+
 class _Axis:
     """The figures' distinct coordinates along one axis, as edges of rectangles, and the ranks of the figures in reach."""
 
@@ -82,10 +87,11 @@ class Corners:
         largest = float(np.abs(scores[is_scored]).max(initial=1.0))
         # scores in whole units, as fine as 63 bits hold a sum of all of them: sums do not depend on their order
         self._unit = 2.0 ** (np.ceil(np.log2(largest)) + len(x).bit_length() - 62)
-        units = np.rint(np.where(is_scored, scores, 0.0) / self._unit).astype(np.int64)
-        self._all_scored = bool(is_scored.all())
-        counted = [] if self._all_scored else [is_scored.astype(np.int64)]
-        self._inside = RangeSums(self.x.order, self.y.order, [units, *counted])
+        self._units = np.rint(np.where(is_scored, scores, 0.0) / self._unit).astype(np.int64)
+        self._is_scored = is_scored
+        self._figures = (x, y)
+        self._scores_inside: RangeSums | None = None
+        self._inside = RangeSums(self.x.order, self.y.order)
 
     def all_boxes(self) -> CornerBoxes:
         """One box an orientation that holds every corner."""
@@ -112,9 +118,7 @@ class Corners:
 
     def mean_scores(self, boxes: CornerBoxes) -> Floats:
         """Mean score of the figures in the enclosing rectangle that have one; NaN where none has."""
-        ranks = self._ranks(boxes)
-        units = self._inside.sums(0, *ranks)
-        n_scored = self._inside.counts(*ranks) if self._all_scored else self._inside.sums(1, *ranks)
+        units, n_scored = self._few_sums(boxes) if len(boxes) <= _FEW else self._many_sums(boxes)
         means = units / np.maximum(n_scored, 1) * self._unit
         return np.where(n_scored > 0, means, np.nan)
 
@@ -128,6 +132,22 @@ class Corners:
         y_last, y_first = np.where(cut_x, boxes.y_last, middle_y), np.where(cut_x, boxes.y_first, middle_y + 1)
         lower = CornerBoxes(boxes.orientation, boxes.x_first, x_last, boxes.y_first, y_last)
         return lower.joined(CornerBoxes(boxes.orientation, x_first, boxes.x_last, y_first, boxes.y_last))
+
+    def _few_sums(self, boxes: CornerBoxes) -> tuple[Ints, Ints]:
+        """Sum of the scores in units and number of scores in each enclosing rectangle, looking at every figure."""
+        x, y = self._figures
+        inside = ((x >= a) & (x <= c) & (y >= b) & (y <= d) for a, b, c, d in zip(*self.enclosing(boxes), strict=True))
+        sums = [(self._units[within].sum(), np.count_nonzero(self._is_scored[within])) for within in inside]
+        units, n_scored = np.array(sums, dtype=np.int64).reshape(-1, 2).T
+        return units, n_scored
+
+    def _many_sums(self, boxes: CornerBoxes) -> tuple[Ints, Ints]:
+        """The same from running sums, which take more memory than all the rest and are seldom needed."""
+        if self._scores_inside is None:
+            weights = [self._units, self._is_scored.astype(np.int64)]
+            self._scores_inside = RangeSums(self.x.order, self.y.order, weights)
+        ranks = self._ranks(boxes)
+        return self._scores_inside.sums(0, *ranks), self._scores_inside.sums(1, *ranks)
 
     def _ranks(self, boxes: CornerBoxes) -> tuple[Ints, Ints, Ints, Ints]:
         x_to = self.x.rank_to[boxes.orientation, boxes.x_last]
