@@ -176,6 +176,17 @@ class TestCache:
         )
         on("openvino", bundle).predict(crops)
 
+    def test_a_start_with_a_cached_form_does_without_torch(self, cache: Path, bundle: Bundle) -> None:
+        code = (
+            "import sys\nimport numpy as np\nfrom wsiamf import load_model\n"
+            "load_model(sys.argv[1], device='cpu').predict(np.zeros((3, 128, 128, 3), np.uint8))\n"
+            "print('torch' in sys.modules)\n"
+        )
+        command = [sys.executable, "-W", "error", "-c", code, str(bundle.folder)]
+        environment = os.environ | {"WSIAMF_CACHE": str(cache)}
+        runs = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2)]
+        assert [run.stdout.strip() for run in runs] == ["True", "False"]
+
     @pytest.mark.parametrize("name", ["network-0.bin", "network-0.xml", FORM_RECORD])
     @pytest.mark.parametrize("damage", ["cut", "missing", "altered"])
     def test_a_damaged_form_is_made_anew(

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from wsiamf.errors import OutputError, OutputExistsError
@@ -21,6 +22,7 @@ from wsiamf.errors import OutputError, OutputExistsError
 RUN_RECORD = "run.json"
 _HASH_CHUNK = 1 << 20
 _TEMPORARY_PREFIX = ".wsiamf-"
+_UMASK_LOCK = Lock()
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -199,7 +201,8 @@ def _remove_empty(folders: Sequence[Path]) -> None:
 
 
 def _umask() -> int:
-    # The only portable way to read it; single-threaded at the places that call it.
-    mask = os.umask(0)
-    os.umask(mask)
+    # Setting it is the only portable way to read it.
+    with _UMASK_LOCK:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from threading import Event
 from typing import Final
 
 import numpy as np
@@ -19,11 +20,12 @@ OVERVIEW_MPP: Final = 8.0
 _BLOCK_PX: Final = 2048  # read at a time, in px of the level: 12 MiB
 
 
-def read_overview(slide: Slide, mpp: float) -> tuple[NDArray[np.uint8], tuple[float, float], int]:
+def read_overview(slide: Slide, mpp: float, given_up: Event) -> tuple[NDArray[np.uint8], tuple[float, float], int]:
     """Read the whole slide at about ``OVERVIEW_MPP``, block by block from the coarsest level that is fine enough.
 
     Args:
         mpp: um per level-0 px.
+        given_up: Set by another thread when the picture is no longer wanted; what is not read yet stays white then.
 
     Returns:
         The picture (height, width, 3), RGB uint8; level-0 px per picture px in x and y; and the number of blocks that
@@ -36,6 +38,8 @@ def read_overview(slide: Slide, mpp: float) -> tuple[NDArray[np.uint8], tuple[fl
     picture = np.full((math.ceil(height / factor), math.ceil(width / factor), 3), 255, dtype=np.uint8)
     unreadable = 0
     for left, top in _blocks(width, height, factor):
+        if given_up.is_set():
+            break
         size = (min(_side(factor), width - left), min(_side(factor), height - top))
         try:
             block = _read_block(slide, level, (left, top), size, factor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,10 +23,10 @@ from wsiamf.files import RUN_RECORD, check_replaceable, dump_json, sha256_file, 
 from wsiamf.geometry import SlideFrame
 from wsiamf.inference import Classifier, load_model
 from wsiamf.predictions import column_names, write_predictions
-from wsiamf.regions import Region, read_regions, tissue_region
+from wsiamf.regions import Region, read_regions
 from wsiamf.screen.classify import Classified, OnProgress, check_unreadable, classify_candidates
-from wsiamf.screen.overview import read_overview
 from wsiamf.screen.record import check_own_folder, run_record
+from wsiamf.screen.tissue import tissue_meanwhile
 from wsiamf.slide_names import result_folder_name
 from wsiamf.slides import Slide, open_slide, slide_facts
 from wsiamf.spec import ErrorRates, ModelSpec, load_error_rates
@@ -197,9 +198,11 @@ class _Run:
             self._frame.mpp, self._slide.level_downsamples, target_mpp=spec.mpp, tolerance=spec.mpp_tolerance
         )
         flags = self._resolution_flags(spec)
-        classified = classify_candidates(self._slide, self.candidates.table, classifier, self.plan, on_progress)
+        with tissue_meanwhile(self._slide, self._frame) as found:
+            classified = classify_candidates(self._slide, self.candidates.table, classifier, self.plan, on_progress)
         self._report_pixels(classified)
-        tissue = self._tissue()
+        tissue, unreadable_blocks = found.result()
+        self._report_overview(unreadable_blocks)
         self.region = self._given_region or tissue
         if self._given_region is None:
             for note in tissue.notes:
@@ -219,6 +222,13 @@ class _Run:
     def write(self, folder: Path) -> None:
         """Every file but the run record."""
         spec, title = self.classifier.spec, self.classifier.bundle.title
+        with ThreadPoolExecutor(1, thread_name_prefix="wsiamf-write") as beside:
+            sheet = beside.submit(self._write_contact_sheet, folder / "contact_sheet.png", spec)
+            self._write_tables(folder, spec, title)
+        sheet.result()
+        write_text(folder / "summary.json", dump_json(self.summary))
+
+    def _write_tables(self, folder: Path, spec: ModelSpec, title: str) -> None:
         geojson = "geojson.gz" if self._options.gzip_geojson else "geojson"
         write_predictions(self.table, folder, n_experts=len(spec.experts))
         write_detections(
@@ -234,8 +244,6 @@ class _Run:
             experts=spec.experts,
         )
         write_hard_cases(folder / "hard_cases.csv", self.table)
-        self._write_contact_sheet(folder / "contact_sheet.png", spec)
-        write_text(folder / "summary.json", dump_json(self.summary))
 
     def facts(self) -> dict[str, Any]:
         """What ``run.json`` says of this run, apart from versions, times and host."""
@@ -278,13 +286,11 @@ class _Run:
             self.warnings.add(f"{self._roi.name}: {note}")
         return region
 
-    def _tissue(self) -> Region:
-        picture, scale, unreadable = read_overview(self._slide, self._frame.mpp)
+    def _report_overview(self, unreadable: int) -> None:
         if unreadable:
             self.warnings.add(
                 f"{self._slide.name}: {unreadable} blocks of the overview are unreadable; taken for glass."
             )
-        return tissue_region(picture, scale, self._frame)
 
     def _warn_training_slide(self, spec: ModelSpec) -> None:
         if named := spec.trained_on.slides_named(self._slide.name):

@@ -15,7 +15,7 @@ from wsiamf.errors import OutputExistsError
 from wsiamf.files import RUN_RECORD
 
 SCHEMA: Final = "wsiamf.run/1"
-ALGORITHM_VERSION: Final = 1
+ALGORITHM_VERSION: Final = 2
 """Raised whenever the same input would give other numbers."""
 
 _LIBRARIES: Final = (
