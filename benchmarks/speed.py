@@ -234,7 +234,7 @@ def compare_start(run: Run) -> None:
 def screen_process(slide: Path, points: Path, out: Path, *, cache: str | None = None) -> None:
     """``wsiamf --quiet screen`` with its defaults, as a process of its own; ``cache`` takes the user's cache's place."""
     command = [sys.executable, "-m", "wsiamf", "--quiet", "screen", str(slide), "--points", str(points)]
-    environment = {**os.environ, "XDG_CACHE_HOME": cache} if cache else None
+    environment = {**os.environ, "WSIAMF_CACHE": cache} if cache else None
     subprocess.run([*command, "--out", str(out), "--overwrite"], check=True, stdout=subprocess.DEVNULL, env=environment)
 
 

@@ -14,6 +14,7 @@ import torch
 from tests.tiny_model import tiny_bundle
 from wsiamf.bundle import open_bundle, shipped_models
 from wsiamf.errors import BundleError
+from wsiamf.inference.openvino_files import read_int8
 from wsiamf.model import Preprocess, build_network
 from wsiamf.spec import ModelSpec
 from wsiamf.weights import load_networks
@@ -144,6 +145,7 @@ def test_shipped_models_are_sound_and_small() -> None:
     for name in names:
         bundle = open_bundle(name)
         load_networks(bundle)
-        assert sum(path.stat().st_size for path in bundle.folder.iterdir()) <= 20e6
+        assert sum(path.stat().st_size for path in bundle.folder.rglob("*")) <= 20e6
+        assert len(read_int8(bundle)) == len(bundle.spec.networks)
         assert bundle.spec.error_rates
         assert bundle.spec.thresholds.count != bundle.spec.thresholds.balanced

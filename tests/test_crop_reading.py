@@ -306,7 +306,7 @@ class TestFailures:
                 list(iter_crops(slide, x, y, AS_IT_IS, batch_size=8, threads=3))
         assert not readers()
 
-    @pytest.mark.parametrize("taken", [0, 1, 3])
+    @pytest.mark.parametrize("taken", [1, 3])
     def test_an_iterator_that_is_closed_leaves_no_thread(self, path: Path, taken: int) -> None:
         x, y = random_points(400)
         with open_slide(path) as slide:

@@ -21,14 +21,14 @@ from tests.tiny_model import tiny_bundle
 from wsiamf.bundle import FORM_RECORD, FORMS, Bundle, check_own_bundle, open_bundle, write_bundle
 from wsiamf.cli.main import run
 from wsiamf.config import SetConfig
-from wsiamf.errors import BundleError, ConfigError, OutputExistsError, TrainingError
+from wsiamf.errors import BundleError, ConfigError, InferenceError, OutputExistsError, TrainingError
 from wsiamf.files import sha256_bytes
 from wsiamf.inference import Classifier, Probabilities, load_model
 from wsiamf.inference.openvino_backend import OpenVinoBackend
 from wsiamf.inference.openvino_files import read_form
 from wsiamf.inference.torch_backend import TorchBackend
 from wsiamf.model import build_network
-from wsiamf.spec import InputSpec, ModelSpec, network_of
+from wsiamf.spec import BackboneSpec, InputSpec, ModelSpec, network_of
 from wsiamf.training.compiling import calibration_crops, compile_bundle
 from wsiamf.weights import store_weights
 
@@ -83,6 +83,8 @@ def assert_equal(one: Probabilities, other: Probabilities, tolerance: float) -> 
         {"views": 8},
         {"backbone": "test_vit", "backbone_args": {"img_size": 64}},
         {"members": 1},
+        {"second": BackboneSpec(backbone="test_vit", backbone_args={"img_size": 64}), "view_px": 96},
+        {"backbone": "test_convnext"},
     ],
     ids="-".join,
 )
@@ -145,6 +147,27 @@ def test_pending_requests_may_be_given_up(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert "KeyboardInterrupt" in done.stderr
     assert done.returncode in (1, 130, -2)
+
+
+def test_a_network_that_openvino_cannot_convert_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    monkeypatch.setenv("WSIAMF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("wsiamf.inference.openvino_graph.apply_moc_transformations", _raise)
+    with pytest.raises(InferenceError, match=r"tiny-0.*cannot be converted for OpenVINO \(no such.*--backend torch"):
+        on("openvino", bundle)
+
+
+def test_a_batch_that_cannot_be_computed_is_one_line(
+    tmp_path: Path, crops: Crops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = on("torch", tiny_bundle(tmp_path))
+    monkeypatch.setattr(classifier.backend, "submit", _raise)
+    with pytest.raises(InferenceError, match=r"cannot be computed here \(no such.*--batch-size"):
+        classifier.predict(crops)
+
+
+def _raise(*_: object, **__: object) -> None:
+    raise RuntimeError("no such\noperation")
 
 
 class TestCache:
@@ -218,6 +241,20 @@ class TestCache:
         fresh = on("openvino", bundle).predict(crops)
         (tmp_path / "file").write_text("no folder")
         monkeypatch.setenv("WSIAMF_CACHE", str(tmp_path / "file" / "cache"))
+        assert_equal(on("openvino", bundle).predict(crops), fresh, 0)
+
+    def test_a_cache_that_cannot_be_read_costs_only_time(
+        self, cache: Path, bundle: Bundle, crops: Crops, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fresh = on("openvino", bundle).predict(crops)
+        read = Path.read_bytes
+
+        def refuse(path: Path) -> bytes:
+            if cache in path.parents:
+                raise PermissionError(13, "Permission denied")
+            return read(path)
+
+        monkeypatch.setattr(Path, "read_bytes", refuse)
         assert_equal(on("openvino", bundle).predict(crops), fresh, 0)
 
     def test_altered_weights_are_refused_in_spite_of_the_cache(self, cache: Path, bundle: Bundle) -> None:
@@ -402,7 +439,7 @@ def test_an_error_of_a_request_comes_out_of_its_result(tmp_path: Path, crops: Cr
     free = classifier.backend._networks[0]._free
     free.appendleft(Failing())
     pending = [classifier.submit(crops[:8]) for _ in range(2)]
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(InferenceError, match="out of memory"):
         pending[0].result()
     assert np.array_equal(pending[1].result().p_atypical, whole.p_atypical[:8])
     assert not any(isinstance(one, Failing) for one in free)

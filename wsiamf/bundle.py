@@ -71,6 +71,11 @@ class Bundle:
         return data
 
 
+def is_shipped(bundle: Bundle) -> bool:
+    """Whether a bundle lies inside the package, where nothing is changed."""
+    return bundle.folder.resolve().parent == _SHIPPED.resolve()
+
+
 def shipped_models() -> list[str]:
     """Names of the bundles inside the package."""
     return (
@@ -134,6 +139,8 @@ def check_own_bundle(folder: Path) -> None:
 
 def check_own_form(folder: Path) -> None:
     """Raise an ``OutputExistsError`` unless a folder is a compiled form and nothing else, so that it may be replaced."""
+    if not folder.is_dir():
+        raise OutputExistsError(f"{folder}: is not a folder, so it holds no compiled form of wsiamf's; move it away.")
     foreign = sorted(path.name for path in folder.iterdir() if not _FORM_FILE.fullmatch(path.name))
     if foreign or not (folder / FORM_RECORD).is_file():
         odd = f"holds {foreign[0]}" if foreign else f"holds no {FORM_RECORD}"

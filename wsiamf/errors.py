@@ -14,6 +14,7 @@ WsiamfError
   RegionError                   a region file is malformed or does not meet the slide; also ValueError
   CropError                     a crop image could not be read or has the wrong size
   BundleError                   a model bundle is absent, incomplete, altered or does not fit
+  InferenceError                a model cannot be computed here (memory, a backend's failure)
   ConfigError                   a configuration or option holds a wrong value; also ValueError
   TrainingError                 labelled data are unusable, or a training run cannot go on
   OutputError                   results could not be written
@@ -30,6 +31,7 @@ __all__ = [
     "CandidateError",
     "ConfigError",
     "CropError",
+    "InferenceError",
     "MppError",
     "OutputError",
     "OutputExistsError",
@@ -87,6 +89,10 @@ class CropError(WsiamfError):
 
 class BundleError(WsiamfError):
     """A model bundle is absent, incomplete, altered or does not fit."""
+
+
+class InferenceError(WsiamfError):
+    """A backend cannot compute a model on this machine."""
 
 
 class ConfigError(WsiamfError, ValueError):

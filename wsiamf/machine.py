@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
-_GPU_DRIVERS: Final = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""What the Linux drivers of NVIDIA, of AMD and of Windows' subsystem put there."""
+_GPU_DRIVERS: Final = (
+    *("/dev/nvidiactl", "/proc/driver/nvidia", "/sys/module/nvidia", "/dev/nvhost-ctrl-gpu"),  # NVIDIA; Jetson's
+    "/dev/kfd",  # AMD
+    "/dev/dxg",  # Windows' subsystem
+)
+"""What the Linux drivers of GPUs put there; the first of them only once a GPU was used."""
 
 
 def usable_cores() -> int:
@@ -19,5 +23,5 @@ def usable_cores() -> int:
 
 
 def may_have_gpu() -> bool:
-    """Whether torch is worth asking for a GPU, which takes seconds to load; False only where no driver is installed."""
+    """Whether torch is worth asking for a GPU, which takes seconds to load; False where Linux shows no driver of one."""
     return sys.platform != "linux" or any(Path(driver).exists() for driver in _GPU_DRIVERS)

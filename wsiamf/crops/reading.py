@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from wsiamf.crops.boxes import CropBoxes, crop_boxes
 from wsiamf.crops.plan import CROP_PX, ReadingPlan
-from wsiamf.crops.sources import WHITE, CropSource, crop_source
+from wsiamf.crops.sources import WHITE, BrokenReading, CropSource, crop_source
 from wsiamf.errors import SlideError, SlideReadError
 from wsiamf.machine import usable_cores
 from wsiamf.slides import Slide
@@ -125,9 +125,15 @@ def _result(future: Future[CropBatch], slide: Slide) -> CropBatch:
         return future.result()
     except SlideError:
         raise
+    except BrokenReading as broken:  # another batch's error, which this one was waiting for
+        raise _broken_off(slide, broken.__cause__ or broken) from broken
     except Exception as error:
-        reason = " ".join(str(error).split()) or "no reason given"
-        raise SlideReadError(f"{slide.name}: reading broke off: {type(error).__name__}: {reason}.") from error
+        raise _broken_off(slide, error) from error
+
+
+def _broken_off(slide: Slide, error: BaseException) -> SlideReadError:
+    reason = " ".join(str(error).split()) or "no reason given"
+    return SlideReadError(f"{slide.name}: reading broke off: {type(error).__name__}: {reason}.")
 
 
 class _BatchReader:

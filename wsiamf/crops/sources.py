@@ -24,6 +24,10 @@ WHITE: Final = 255
 _Tile = NDArray[np.uint8] | SlideReadError
 
 
+class BrokenReading(Exception):  # noqa: N818 - no error of its own: its cause is
+    """Tiles that a batch waits for will not come; the cause is what broke their decoding."""
+
+
 class CropSource(ABC):
     """The pixels of the boxes of one run."""
 
@@ -126,7 +130,7 @@ class TileSource(CropSource):
             with self._decoded:
                 self._decoded.wait_for(lambda: key in self._window or self._broken is not None)
         if key not in self._window:
-            raise RuntimeError("decoding broke off") from self._broken
+            raise BrokenReading from self._broken
         tile = self._window[key]
         if isinstance(tile, SlideReadError):
             raise tile

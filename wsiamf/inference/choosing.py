@@ -22,6 +22,7 @@ def open_backend(bundle: Bundle, *, backend: str, device: str, batch_size: int |
     check_choice("backend", backend, BACKENDS)
     check_choice("precision", precision, PRECISIONS)
     if _takes_openvino(backend, device, precision):
+        device = "cpu" if backend == "auto" else device
         return OpenVinoBackend(bundle, device=device, batch_size=batch_size, precision=precision)
     opened: Backend = _torch_backend().TorchBackend(bundle, device=device, batch_size=batch_size, precision=precision)
     return opened

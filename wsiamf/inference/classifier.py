@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from scipy.special import expit, logit, softmax
 
 from wsiamf.bundle import Bundle, open_bundle
 from wsiamf.classes import EXPERTS, HARD_CLASSES, HARDNESS, PHASE
-from wsiamf.errors import CropError
+from wsiamf.errors import CropError, InferenceError
 from wsiamf.inference.backend import Pending
 from wsiamf.inference.choosing import open_backend
 from wsiamf.spec import Calibration, ModelSpec
@@ -22,6 +23,7 @@ from wsiamf.spec import Calibration, ModelSpec
 logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
+_LONGEST_REASON = 300  # characters of a message that may run over pages
 _P_MIN = 1e-6  # keeps the logit of a saturated head finite
 
 
@@ -81,6 +83,18 @@ def calibrated(p_experts_NK: Floats, calibration: Calibration) -> Floats:
     return p
 
 
+@contextmanager
+def _inference_errors() -> Iterator[None]:
+    """What torch and OpenVINO raise, memory that runs out above all, as one error with a remedy."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+        raise InferenceError(
+            f"the model cannot be computed here ({reason}); lower --batch-size or choose another --backend."
+        ) from error
+
+
 @dataclass(frozen=True)
 class PendingProbabilities:
     """A batch that is under way in all views and networks.
@@ -97,7 +111,8 @@ class PendingProbabilities:
 
     def result(self) -> Probabilities:
         """Wait for what the model says; an error of the computation is raised here."""
-        heads = self._heads()
+        with _inference_errors():
+            heads = self._heads()
         p_experts_NK = heads[EXPERTS]
         p_hard = np.full(self.n, np.nan)
         if HARDNESS in heads:
@@ -146,7 +161,10 @@ class Classifier:
                 bundle.title,
             )
         self.bundle = bundle
-        self.backend = open_backend(bundle, backend=backend, device=device, batch_size=batch_size, precision=precision)
+        with _inference_errors():
+            self.backend = open_backend(
+                bundle, backend=backend, device=device, batch_size=batch_size, precision=precision
+            )
 
     @property
     def spec(self) -> ModelSpec:
@@ -173,10 +191,11 @@ class Classifier:
             CropError: The crops have another shape or type.
         """
         self._check(crops_NHWC)
-        views = [
-            [self.backend.submit(crops, number) for crops in turned(crops_NHWC, network.views)]
-            for number, network in enumerate(self.spec.networks)
-        ]
+        with _inference_errors():
+            views = [
+                [self.backend.submit(crops, number) for crops in turned(crops_NHWC, network.views)]
+                for number, network in enumerate(self.spec.networks)
+            ]
         return PendingProbabilities(self.spec, views, len(crops_NHWC))
 
     def predict(self, crops_NHWC: NDArray[np.uint8]) -> Probabilities:

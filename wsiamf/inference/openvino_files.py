@@ -28,6 +28,9 @@ from wsiamf.files import sha256_bytes, sha256_file, staged_folder, write_text
 logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE: Final = "WSIAMF_CACHE"
+_CONVERSION: Final = 1
+"""Raised whenever the same network would be converted to another graph, so that no earlier graph is used."""
+
 _REMEDY: Final = "make it anew with `wsiamf models compile --overwrite`"
 
 
@@ -122,13 +125,12 @@ def read_or_convert(bundle: Bundle) -> list[ov.Model]:
     Raises:
         BundleError: The weights changed since the spec was written, or do not fit.
     """
-    folder = _cache_folder() / f"openvino-{version('openvino')}" / bundle.sha256
+    folder = _cache_folder() / f"openvino-{version('openvino')}-{_CONVERSION}" / bundle.sha256
     bundle.checked_weights()
-    if folder.is_dir():
-        try:
-            return read_form(folder, bundle)
-        except BundleError as error:
-            logger.debug("%s: not used: %s", folder, error)
+    try:
+        return read_form(folder, bundle)
+    except BundleError as error:
+        logger.debug("%s: not used: %s", folder, error)
     with TemporaryDirectory() as temporary:
         made = Path(temporary)
         versions = {"openvino": version("openvino")}

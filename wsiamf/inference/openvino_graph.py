@@ -16,10 +16,12 @@ from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
 from wsiamf.bundle import Bundle
+from wsiamf.errors import InferenceError
 from wsiamf.model import Preprocess
 from wsiamf.spec import NetworkSpec
 from wsiamf.weights import load_networks
 
+_LONGEST_REASON = 300  # characters of a message that may run over pages
 _TRACED_CROPS = 2  # not 1, which would be taken for an axis that broadcasts
 
 
@@ -28,12 +30,19 @@ def convert_networks(bundle: Bundle) -> list[ov.Model]:
 
     Raises:
         BundleError: The weights changed since the spec was written, or do not fit.
+        InferenceError: OpenVINO lacks what a network needs.
     """
     networks = load_networks(bundle)
-    return [
-        _convert(spec, network, bundle.spec.crop_px)
-        for spec, network in zip(bundle.spec.networks, networks, strict=True)
-    ]
+    try:
+        return [
+            _convert(spec, network, bundle.spec.crop_px)
+            for spec, network in zip(bundle.spec.networks, networks, strict=True)
+        ]
+    except Exception as error:  # of torch's tracing and of OpenVINO, which document none
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise InferenceError(
+            f"{bundle.title}: cannot be converted for OpenVINO ({reason}); use --backend torch."
+        ) from error
 
 
 class _Whole(nn.Module):

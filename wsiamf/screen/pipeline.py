@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from wsiamf.candidates import Candidates, read_candidates
 from wsiamf.config import ScreenOptions, parse_screen_options
-from wsiamf.crops import ReadingPlan, plan_reading, read_crop
+from wsiamf.crops import ReadingPlan, iter_crops, plan_reading
 from wsiamf.errors import ConfigError
 from wsiamf.export.contact_sheet import select_for_sheet, write_contact_sheet
 from wsiamf.export.qupath import write_detections, write_review
@@ -359,6 +362,10 @@ class _Run:
         sections = select_for_sheet(self.table, self._options.seed)
         wanted = sorted({row for rows in sections.values() for row in rows})
         x, y = self.table["x"].to_numpy(), self.table["y"].to_numpy()
-        crops = {row: read_crop(self._slide, (x[row], y[row]), self.plan, spec.crop_px) for row in wanted}
+        crops: dict[int, NDArray[np.uint8]] = {}
+        # read as they were for the model, so that the sheet shows what it saw and fails at nothing that it could read
+        with closing(iter_crops(self._slide, x[wanted], y[wanted], self.plan, size_px=spec.crop_px)) as batches:
+            for batch in batches:
+                crops |= {wanted[k]: crop for k, crop in zip(batch.rows, batch.crops_NSS3, strict=True)}
         crop_mpp = spec.mpp if self.plan.resampled else self._frame.mpp * self.plan.downsample
         write_contact_sheet(path, sections, crops, self.table, crop_mpp=crop_mpp)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Event
 
@@ -25,6 +25,7 @@ def tissue_meanwhile(slide: Slide, frame: SlideFrame) -> Iterator[Future[tuple[R
         found = beside.submit(_find_tissue, slide, frame, given_up)
         try:
             yield found
+            wait([found])
         except BaseException:
             given_up.set()
             raise
@@ -33,4 +34,6 @@ def tissue_meanwhile(slide: Slide, frame: SlideFrame) -> Iterator[Future[tuple[R
 def _find_tissue(slide: Slide, frame: SlideFrame, given_up: Event) -> tuple[Region, int]:
     with slide.duplicate() as own:
         picture, scale, unreadable = read_overview(own, frame.mpp, given_up)
+    if given_up.is_set():
+        raise InterruptedError("the tissue is no longer wanted")
     return tissue_region(picture, scale, frame), unreadable

@@ -82,18 +82,23 @@ def _filled_from_finer_level(slide: Slide, level: int, tiles: TiffTiles) -> bool
 
 
 def _shows(slide: Slide, level: int, tiles: TiffTiles) -> bool:
-    """Whether the first tile has OpenSlide's pixels: a guard against colour spaces that the file misstates.
+    """Whether the tile that holds most has OpenSlide's pixels: a guard against colour spaces that the file misstates.
 
-    A tile that cannot be decoded proves nothing; it is named when a crop needs it.
+    Where it cannot be decoded nothing is known, and regions are read, which name what is damaged.
     """
+    column, row = tiles.fullest
+    downsample = slide.level_downsamples[level]
+    if not downsample.is_integer():
+        column, row = 0, 0  # elsewhere OpenSlide interpolates between pixels
+    left, top = column * tiles.grid.tile_width, row * tiles.grid.tile_height
     width, height = slide.level_dimensions[level]
-    size = (min(tiles.grid.tile_width, width), min(tiles.grid.tile_height, height))
+    size = (min(tiles.grid.tile_width, width - left), min(tiles.grid.tile_height, height - top))
     try:
-        raw = tiles.decode(0, 0)
-        known = slide.read_region((0, 0), level, size)
+        raw = tiles.decode(column, row)
+        known = slide.read_region((left * int(downsample), top * int(downsample)), level, size)
     except SlideError:
-        return True
+        return False
     if raw is None:
-        return True
+        return False
     difference = np.abs(raw[: size[1], : size[0]].astype(np.int16) - known)
     return int(difference.max()) <= _TOLERANCE

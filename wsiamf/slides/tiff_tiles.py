@@ -17,6 +17,7 @@ from wsiamf.slides.interface import TileGrid, Tiles
 from wsiamf.slides.tiff_layout import READ_FAILURES
 
 _HAS_PREAD: Final = hasattr(os, "pread")  # Windows has none
+_LARGEST_READ: Final = 1 << 30
 _DECODED_AS_RGB: Final = frozenset({tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR})
 
 
@@ -57,6 +58,12 @@ class TiffTiles(Tiles):
         """Whether the file leaves some segment out."""
         return 0 in self._counts
 
+    @property
+    def fullest(self) -> tuple[int, int]:
+        """(column, row) of the segment of most bytes, in the first plane: tissue, where there is any."""
+        row, column = divmod(int(np.argmax(self._counts[: self._grid.columns * self._grid.rows])), self._grid.columns)
+        return column, row
+
     def decode(self, column: int, row: int) -> NDArray[np.uint8] | None:
         index = row * self._grid.columns + column
         try:
@@ -95,6 +102,16 @@ class TiffTiles(Tiles):
         return segment
 
     def _read(self, offset: int, count: int) -> bytes:
+        parts: list[bytes] = []
+        while count:  # one call gives no more than 2 GiB
+            part = self._read_once(offset, min(count, _LARGEST_READ))
+            if not part:
+                break
+            parts.append(part)
+            offset, count = offset + len(part), count - len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _read_once(self, offset: int, count: int) -> bytes:
         if _HAS_PREAD:
             return os.pread(self._file, count, offset)
         with self._lock:

@@ -92,9 +92,9 @@ class _Level:
     def __init__(self, page: Any, background: tuple[int, int, int]) -> None:
         self._page = page
         self._background = background
+        self._mapped = _memory_map(page)
         self._segments = TiffTiles(page, background)
         self._grid = self._segments.grid
-        self._mapped = _memory_map(page)
         self._cache: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
         self._cached_bytes = 0
 

@@ -71,4 +71,5 @@ def _running(values: Ints) -> Ints:
     """Running sums, starting with 0; in half the memory where they are small enough."""
     sums = np.zeros(len(values) + 1, dtype=np.int64)
     np.cumsum(values, out=sums[1:])
-    return sums.astype(np.int32) if np.abs(sums).max() <= _LARGEST_INT32 else sums
+    # differences of two of them are taken, which must fit as well
+    return sums.astype(np.int32) if int(sums.max()) - int(sums.min()) <= _LARGEST_INT32 else sums
