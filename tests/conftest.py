@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,17 @@ ROOT = Path(__file__).resolve().parent.parent
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Compiled networks go to a folder of the run's, not to the user's cache; child processes follow."""
     os.environ["WSIAMF_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that a test runs in this process sets up logging for a process of its own; the next test starts afresh."""
+    logger = logging.getLogger("wsiamf")
+    handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logger.propagate = propagate
 
 
 @pytest.fixture(scope="session")
