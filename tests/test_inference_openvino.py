@@ -452,6 +452,31 @@ def test_a_wrong_batch_size_is_named(value: str, capsys: pytest.CaptureFixture[s
     assert "--batch-size" in capsys.readouterr().err
 
 
+def test_models_that_were_dropped_leave_a_process_that_takes_signals(tmp_path: Path, crops: Crops) -> None:
+    """OpenVINO's plugin could leave a freed signal stack behind: the next Ctrl-C, or a child's end, was a crash."""
+    code = (
+        "import os, signal, sys\n"
+        "import numpy as np\n"
+        "from pathlib import Path\n"
+        "from wsiamf.bundle import open_bundle\n"
+        "from wsiamf.inference import Classifier\n"
+        "from wsiamf.training.compiling import compile_bundle\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('handled'))\n"
+        "bundle = open_bundle(Path(sys.argv[1]))\n"
+        "first, second = (Classifier(bundle, backend='openvino') for _ in range(2))\n"
+        "del first\n"
+        "del second\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "compile_bundle(bundle, np.load(sys.argv[2]), Path(sys.argv[3]))\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+    )
+    tiny_bundle(tmp_path / "bundle")
+    np.save(tmp_path / "crops.npy", crops)
+    command = [sys.executable, "-c", code, *(str(tmp_path / name) for name in ("bundle", "crops.npy", "int8"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["handled"] * 2), done.stderr
+
+
 def test_nothing_that_calls_home_is_loaded() -> None:
     code = "import sys, wsiamf.inference; print(sys.modules['openvino_telemetry'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,6 +14,7 @@ import openvino as ov
 from wsiamf.bundle import Bundle
 from wsiamf.errors import ConfigError
 from wsiamf.inference.backend import Logits, fill_padded
+from wsiamf.inference.openvino_core import openvino_core
 from wsiamf.inference.openvino_files import read_int8, read_or_convert
 from wsiamf.machine import usable_cores
 
@@ -60,7 +61,7 @@ class _Network:
 
     def __init__(self, model: ov.Model, batch_size: int, cores: int) -> None:
         model.reshape([batch_size, *list(model.inputs[0].partial_shape)[1:]])
-        self._compiled = ov.Core().compile_model(model, "CPU", _properties(cores))
+        self._compiled = openvino_core().compile_model(model, "CPU", _properties(cores))
         self._heads = [output.get_any_name() for output in self._compiled.outputs]
         self._free: deque[ov.InferRequest] = deque()
 

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from wsiamf.bundle import FORM_RECORD, FORMS, Bundle
 from wsiamf.errors import BundleError, ConfigError, OutputError
 from wsiamf.files import sha256_bytes, sha256_file, staged_folder, write_text
+from wsiamf.inference.openvino_core import openvino_core
 
 logger = logging.getLogger(__name__)
 
@@ -97,10 +98,9 @@ def read_form(folder: Path, bundle: Bundle) -> list[ov.Model]:
 
 
 def _models(files: dict[str, bytes], n_networks: int) -> Iterator[ov.Model]:
-    core = ov.Core()
     for number in range(n_networks):
         weights = np.frombuffer(files[f"network-{number}.bin"], dtype=np.uint8)
-        yield core.read_model(files[f"network-{number}.xml"], ov.Tensor(weights))
+        yield openvino_core().read_model(files[f"network-{number}.xml"], ov.Tensor(weights))
 
 
 def read_int8(bundle: Bundle) -> list[ov.Model]:
