@@ -13,39 +13,17 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from made_bundle import write_random_bundle
 from numpy.typing import NDArray
 
-from wsiamf.bundle import Bundle, write_bundle
-from wsiamf.files import sha256_bytes
+from wsiamf.bundle import Bundle
 from wsiamf.inference import Classifier
-from wsiamf.model import build_network, build_preprocess
-from wsiamf.spec import ModelSpec, Thresholds
-from wsiamf.weights import load_networks, store_weights
+from wsiamf.model import build_preprocess
+from wsiamf.weights import load_networks
 
 N_CROPS = 25_600
 BATCH = 256
 ROUNDS = 3
-
-
-def resnet50(folder: Path) -> Bundle:
-    """A bundle of a ResNet-50 of random weights with three experts."""
-    torch.manual_seed(0)
-    spec = ModelSpec(
-        name="resnet50",
-        version="0",
-        weights_sha256="0" * 64,
-        backbone="resnet50",
-        experts=("a/1", "a/2", "a/3"),
-        view_px=128,
-        input_px=224,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-        thresholds=Thresholds(balanced=0.5, count=0.5),
-        definition="none",
-    )
-    weights = store_weights(build_network(spec, len(spec.experts)))
-    spec = spec.model_copy(update={"weights_sha256": sha256_bytes(weights)})
-    return write_bundle(folder, weights, spec, card="", licenses="")
 
 
 def eager(bundle: Bundle) -> Callable[[NDArray[np.uint8]], None]:
@@ -78,7 +56,9 @@ def main() -> None:
         return
     crops = np.random.default_rng(0).integers(0, 256, (N_CROPS, 128, 128, 3), dtype=np.uint8)
     with TemporaryDirectory() as folder:
-        bundle = resnet50(Path(folder))
+        bundle = write_random_bundle(
+            Path(folder), backbone="resnet50", hidden=512, n_experts=3, view_px=128, input_px=224
+        )
         ours = Classifier(bundle, backend="torch", device="cuda", precision="bf16", batch_size=BATCH).predict
         sides: dict[str, Callable[[NDArray[np.uint8]], object]] = {"wsiamf": ours, "eager": eager(bundle)}
         speeds: dict[str, list[float]] = {name: [] for name in sides}

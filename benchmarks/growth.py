@@ -20,15 +20,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tifffile
-import torch
+from made_bundle import write_random_bundle
 from numpy.typing import NDArray
 
 from wsiamf import screen_slide
-from wsiamf.bundle import write_bundle
-from wsiamf.files import sha256_bytes
-from wsiamf.model import MitosisClassifier
-from wsiamf.spec import ModelSpec, Thresholds
-from wsiamf.weights import store_weights
 
 SIZES = (1_000, 20_000, 100_000, 1_000_000)
 SIDE_PX = 20_000
@@ -70,28 +65,6 @@ def write_points(path: Path, n: int) -> None:
     rng = np.random.default_rng(n)
     x, y = rng.uniform(0, SIDE_PX, (2, n)).round(2)
     pd.DataFrame({"x": x, "y": y, "score": rng.random(n).round(4)}).to_csv(path, index=False)
-
-
-def write_tiny_bundle(folder: Path) -> None:
-    """A bundle of random weights with two experts."""
-    torch.manual_seed(0)
-    weights = store_weights(MitosisClassifier(BACKBONE, n_experts=2, hardness=True, hidden=16))
-    spec = ModelSpec(
-        name="tiny",
-        version="0",
-        weights_sha256=sha256_bytes(weights),
-        backbone=BACKBONE,
-        hidden=16,
-        experts=("rater/1", "rater/2"),
-        view_px=64,
-        input_px=32,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        thresholds=Thresholds(balanced=0.5, count=0.5),
-        definition="none",
-    )
-    folder.mkdir()
-    write_bundle(folder, weights, spec, card="# tiny\n", licenses="none\n")
 
 
 def screen(scratch: Path, n: int, *, gzip_geojson: bool) -> None:
@@ -152,7 +125,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         write_slide(scratch / "slide.tiff")
-        write_tiny_bundle(scratch / "model")
+        write_random_bundle(scratch / "model", backbone=BACKBONE, hidden=16, n_experts=2, view_px=64, input_px=32)
         for n in chosen.sizes:
             now = measure(scratch, n, ["--gzip-geojson"] if chosen.gzip_geojson else [])
             print(line(n, now, before), flush=True)

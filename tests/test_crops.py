@@ -14,7 +14,6 @@ from PIL import Image
 from tests.coordinate_slide import coordinate_coded, write_pyramid_tiff
 from wsiamf.crops import (
     ReadingPlan,
-    crop_coverage,
     crop_hash,
     iter_crops,
     paint_padding_white,
@@ -132,17 +131,22 @@ class TestPosition:
         assert crop.std() < 12  # nearest-neighbour reading would alternate between 0 and 255
 
 
+def coverage_at(slide: Slide, center: tuple[float, float], plan: ReadingPlan) -> float:
+    (batch,) = iter_crops(slide, [center[0]], [center[1]], plan)
+    return float(batch.coverage[0])
+
+
 class TestCoverage:
     @pytest.mark.parametrize(
         ("center", "expected"),
         [((600, 450), 1.0), ((0, 450), 0.5), ((0, 0), 0.25), ((WIDTH, HEIGHT), 0.25), ((WIDTH - 32, 450), 0.75)],
     )
     def test_share_inside(self, slide: Slide, center: tuple[float, float], expected: float) -> None:
-        assert crop_coverage(slide, center, AS_IT_IS) == pytest.approx(expected)
+        assert coverage_at(slide, center, AS_IT_IS) == pytest.approx(expected)
 
     @pytest.mark.parametrize("plan", [ReadingPlan(0, 1.0, 2.0), ReadingPlan(1, 2.0, 1.0)])
     def test_in_other_resolutions(self, slide: Slide, plan: ReadingPlan) -> None:
-        assert crop_coverage(slide, (0, 450), plan) == pytest.approx(0.5)
+        assert coverage_at(slide, (0, 450), plan) == pytest.approx(0.5)
 
 
 class TestBatches:

@@ -3,7 +3,6 @@
 Shapes: N = crops, S = crop side in px. Crops are RGB uint8 at the model's mpp; what lies outside the slide is white.
 """
 
-from wsiamf.crops.boxes import crop_coverage
 from wsiamf.crops.pixels import crop_hash, paint_padding_white, read_crop_image, sharpness
 from wsiamf.crops.plan import CROP_PX, ReadingPlan, plan_reading
 from wsiamf.crops.reading import CropBatch, iter_crops, read_crop
@@ -12,7 +11,6 @@ __all__ = [
     "CROP_PX",
     "CropBatch",
     "ReadingPlan",
-    "crop_coverage",
     "crop_hash",
     "iter_crops",
     "paint_padding_white",

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from wsiamf.crops.plan import CROP_PX, ReadingPlan
-from wsiamf.slides import Slide
 
 _BICUBIC_REACH: Final = 2  # source px that Pillow's bicubic filter needs beyond the box, times the reduction
 
@@ -83,9 +82,3 @@ def crop_boxes(x: ArrayLike, y: ArrayLike, plan: ReadingPlan, size_px: int = CRO
     left, top = (np.floor(value).astype(np.int64) - margin for value in (corner_x, corner_y))
     right, bottom = (np.ceil(value + side).astype(np.int64) + margin for value in (corner_x, corner_y))
     return CropBoxes(left, top, right, bottom, corner_x, corner_y, side, size_px)
-
-
-def crop_coverage(slide: Slide, center: tuple[float, float], plan: ReadingPlan, size_px: int = CROP_PX) -> float:
-    """Share (0 to 1) of the crop round a level-0 point that lies inside the slide."""
-    boxes = crop_boxes([center[0]], [center[1]], plan, size_px)
-    return float(boxes.coverage(slide.level_dimensions[plan.level])[0])
