@@ -42,6 +42,7 @@ RANKS = {
     "predict": 6,
     "screen": 6,
     "training": 6,
+    "cohort": 7,
     "cli": 9,
 }
 # Rank 0 holds names, errors and arithmetic; its modules may use one another as long as there is no cycle.
@@ -55,7 +56,8 @@ SOLE_IMPORTERS = {
     "openvino": {"inference"},
     "nncf": {"inference"},
     "click": {"cli"},
-    "dask": set(),
+    "dask": {"cohort", "doctor"},
+    "distributed": {"cohort", "doctor"},
 }
 TORCH_FREE = [
     *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store"),
