@@ -17,6 +17,8 @@ WsiamfError
   InferenceError                a model cannot be computed here (memory, a backend's failure)
   ConfigError                   a configuration or option holds a wrong value; also ValueError
   TrainingError                 labelled data are unusable, or a training run cannot go on
+  CohortError                   a cohort cannot be planned, run or collected
+    ManifestError                 rows of the manifest are unusable, all of them named; also ValueError
   OutputError                   results could not be written
     OutputExistsError             also FileExistsError
 """
@@ -29,9 +31,11 @@ from typing import Any
 __all__ = [
     "BundleError",
     "CandidateError",
+    "CohortError",
     "ConfigError",
     "CropError",
     "InferenceError",
+    "ManifestError",
     "MppError",
     "OutputError",
     "OutputExistsError",
@@ -101,6 +105,14 @@ class ConfigError(WsiamfError, ValueError):
 
 class TrainingError(WsiamfError):
     """Labelled data are unusable, or a training run cannot go on."""
+
+
+class CohortError(WsiamfError):
+    """A cohort cannot be planned, run or collected."""
+
+
+class ManifestError(CohortError, ValueError):
+    """Rows of a manifest are unusable; the message names all of them, one a line."""
 
 
 class OutputError(WsiamfError):
