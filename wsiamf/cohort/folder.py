@@ -47,7 +47,8 @@ def list_folder(
 
     Args:
         slides: The folder.
-        points: A folder of points files that are called as the slides are (``a.csv`` for ``a.svs``), or one file for many.
+        points: A folder of points files that are called as the slides are (``a.csv`` for ``a.svs``; a folder that holds one
+            DICOM series lends it its name), or one file for many.
         points_format: Format of the points files; None to find it from their content.
         allow_missing_points: Whether a slide without points of its own is an item without candidates.
 
@@ -61,9 +62,8 @@ def list_folder(
         problems.add(0, "holds no slide; check the folder, or list the slides in a manifest.")
     given = _points_of(found, points, points_format, problems, allow_missing_points)
     drafts = [
-        Draft(one.path.name, Item(row, one.slide_id, one.path, own))
+        Draft(one.path.relative_to(slides).as_posix(), Item(row, one.slide_id, one.path, own))
         for row, (one, own) in enumerate(zip(found, given, strict=True), start=1)
-        if own is not None or allow_missing_points
     ]
     items = check_items(drafts, problems, points_format=points_format, allow_missing_points=allow_missing_points)
     problems.raise_any()
@@ -176,10 +176,11 @@ def _matched(
     for file in _entries(folder):
         if file.suffix.lower() in _POINTS_SUFFIXES and not file.name.startswith(".") and file.is_file():
             by_stem.setdefault(slide_stem(file.stem), []).append(file)
-    given = []
+    given: list[Path | None] = []
+    used: set[str] = set()
     for row, one in enumerate(found, start=1):
-        stems = dict.fromkeys((one.slide_id, slide_stem(one.path.name)))
-        files = [file for stem in stems for file in by_stem.pop(stem, [])]
+        files = by_stem.get(one.slide_id, [])
+        used.add(one.slide_id)
         if len(files) > 1:
             problems.add(row, f"{one.path.name}: has {_first([file.name for file in files])} as points; keep one.")
         elif not files and not allow_missing_points:
@@ -189,6 +190,6 @@ def _matched(
                 "or pass --allow-missing-points if it has no candidates.",
             )
         given.append(files[0] if files else None)
-    if unused := sorted(file.name for files in by_stem.values() for file in files):
+    if unused := sorted(file.name for stem in by_stem.keys() - used for file in by_stem[stem]):
         logger.warning("%s: %d points files are no slide's (%s)", folder.name, len(unused), _first(unused))
     return given
