@@ -1,0 +1,96 @@
+"""Intervals of a ratio of sums over cases, by a bootstrap that draws whole cases.
+
+Figures of one case are not independent, so that the number of figures says little about how sure a pooled share is: the
+number of cases does, and how evenly the figures lie among them. Cases are drawn with replacement, and the interval lies
+between two quantiles of the drawn ratios. With 2.5 and 97.5 % these cover too little where cases are few; Hesterberg (2015)
+moves them outwards as far as Student's t does for a mean of k values. Here k is the effective number of cases,
+(sum d)^2 / (sum d^2) for the denominators d: the number of cases where all have the same, about one where one case holds
+nearly all figures. ``benchmarks/cohort_coverage.py`` measures what that covers.
+
+Shapes: C = cases, B = draws, K = columns.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from wsiamf.summary.intervals import LEVEL, Interval
+
+Floats = NDArray[np.float64]
+
+DRAWS: Final = 10_000
+MIN_CASES: Final = 10
+"""Of fewer cases no interval is given: the lowest number at which the measured coverage was 0.90 or more in every whole set."""
+MIN_EFFECTIVE_CASES: Final = 2.0
+"""Nor where fewer than this carry the figures: the quantiles would lie outside of what cases drawn anew can show."""
+
+METHOD: Final = "percentile bootstrap of cases, widened by Student's t with the effective number of cases"
+_TAIL: Final = (1 - LEVEL) / 2
+_CELLS: Final = 1_000_000  # places drawn at a time
+_ROUNDING: Final = 1e-12
+
+
+def drawn_totals(values_CK: Floats, *, seed: int, n_draws: int = DRAWS) -> Floats:
+    """Column sums over as many cases as there are, drawn with replacement; equal seeds give equal draws.
+
+    Args:
+        values_CK: A row a case.
+        seed: Of the draws.
+        n_draws: B.
+
+    Returns:
+        (B, K).
+    """
+    random = np.random.default_rng(seed)
+    n_cases = len(values_CK)
+    step = max(1, _CELLS // n_cases)
+    parts = []
+    for start in range(0, n_draws, step):
+        drawn = random.integers(n_cases, size=(min(step, n_draws - start), n_cases))
+        parts.append(np.stack([column[drawn].sum(axis=1) for column in values_CK.T], axis=1))
+    return np.concatenate(parts)
+
+
+def effective_cases(denominators: Floats) -> float:
+    """How many equally large cases would weigh as these do: (sum d)^2 / (sum d^2); 0 where all are 0."""
+    squares = float((denominators**2).sum())
+    return float(denominators.sum()) ** 2 / squares if squares else 0.0
+
+
+def why_no_interval(numerators: Floats, denominators: Floats) -> str | None:
+    """Why a ratio of sums over cases has no interval; None where it has one.
+
+    Args:
+        numerators, denominators: (C,), of the cases that have a denominator.
+    """
+    if len(denominators) < MIN_CASES:
+        return f"not estimable: fewer than {MIN_CASES} cases with figures"
+    effective = effective_cases(denominators)
+    if effective < MIN_EFFECTIVE_CASES:
+        return f"not estimable: one case holds most figures (effective number of cases {effective:.2g})"
+    ratio = numerators.sum() / denominators.sum()
+    if np.abs(numerators - ratio * denominators).max() <= _ROUNDING * denominators.max():
+        return "not estimable: all cases have the same share"
+    return None
+
+
+def ratio_interval(drawn: Floats, n_effective: float) -> Interval:
+    """The 95 % interval of a ratio from its value in every draw.
+
+    Args:
+        drawn: (B,).
+        n_effective: Number of cases that the ratio rests on, more than 1.
+    """
+    tail = widened_tail(n_effective)
+    low, high = np.quantile(drawn, [tail, 1 - tail]).tolist()
+    return low, high
+
+
+def widened_tail(n_effective: float) -> float:
+    """The lower quantile to take in place of 2.5 %, for ``n_effective`` > 1 cases."""
+    t = float(special.stdtrit(n_effective - 1, _TAIL))
+    return float(special.ndtr(t * np.sqrt(n_effective / (n_effective - 1))))
