@@ -1,11 +1,12 @@
 """Intervals of a ratio of sums over cases, by a bootstrap that draws whole cases.
 
 Figures of one case are not independent, so that the number of figures says little about how sure a pooled share is: the
-number of cases does, and how evenly the figures lie among them. Cases are drawn with replacement, and the interval lies
-between two quantiles of the drawn ratios. With 2.5 and 97.5 % these cover too little where cases are few; Hesterberg (2015)
-moves them outwards as far as Student's t does for a mean of k values. Here k is the effective number of cases,
-(sum d)^2 / (sum d^2) for the denominators d: the number of cases where all have the same, about one where one case holds
-nearly all figures. ``benchmarks/cohort_coverage.py`` measures what that covers.
+number of cases does, and how evenly they bear on it. Cases are drawn with replacement, and the interval lies between two
+quantiles of the drawn ratios. Those of 2.5 and 97.5 % cover too little where cases are few; Hesterberg (2015) moves them
+outwards as far as Student's t goes beyond the normal for a mean of k values. Here k is an effective number of cases: the
+geometric mean of (sum d)^2 / (sum d^2) for the denominators d, which falls where a few cases hold most figures, and of the
+same for the squared deviations from the common ratio, which falls where a few cases are all that differs.
+``benchmarks/cohort_coverage.py`` measures what that covers, and the usual intervals beside it.
 
 Shapes: C = cases, B = draws, K = columns.
 """
@@ -24,11 +25,12 @@ Floats = NDArray[np.float64]
 
 DRAWS: Final = 10_000
 MIN_CASES: Final = 10
-"""Of fewer cases no interval is given: the lowest number at which the measured coverage was 0.90 or more in every whole set."""
+"""Of fewer cases no interval is given: from here on it covered 0.90 or more in every set that was measured."""
 MIN_EFFECTIVE_CASES: Final = 2.0
-"""Nor where fewer than this carry the figures: the quantiles would lie outside of what cases drawn anew can show."""
+"""Nor where fewer than this bear on the ratio: the quantiles would lie beyond what cases drawn anew can show."""
 
 METHOD: Final = "percentile bootstrap of cases, widened by Student's t with the effective number of cases"
+COVERAGE: Final = "TBD"
 _TAIL: Final = (1 - LEVEL) / 2
 _CELLS: Final = 1_000_000  # places drawn at a time
 _ROUNDING: Final = 1e-12
@@ -55,26 +57,26 @@ def drawn_totals(values_CK: Floats, *, seed: int, n_draws: int = DRAWS) -> Float
     return np.concatenate(parts)
 
 
-def effective_cases(denominators: Floats) -> float:
-    """How many equally large cases would weigh as these do: (sum d)^2 / (sum d^2); 0 where all are 0."""
-    squares = float((denominators**2).sum())
-    return float(denominators.sum()) ** 2 / squares if squares else 0.0
-
-
-def why_no_interval(numerators: Floats, denominators: Floats) -> str | None:
-    """Why a ratio of sums over cases has no interval; None where it has one.
+def effective_cases(numerators: Floats, denominators: Floats) -> float:
+    """How many cases of equal bearing would tell as much of a ratio of sums as these do; 0 where all have the same ratio.
 
     Args:
         numerators, denominators: (C,), of the cases that have a denominator.
     """
-    if len(denominators) < MIN_CASES:
+    deviations = numerators - numerators.sum() / denominators.sum() * denominators
+    if np.abs(deviations).max() <= _ROUNDING * denominators.max():
+        return 0.0
+    return float(np.sqrt(_evenness(denominators) * _evenness(deviations**2)))
+
+
+def why_no_interval(n_cases: int, n_effective: float) -> str | None:
+    """Why a ratio of sums over cases has no interval; None where it has one."""
+    if n_cases < MIN_CASES:
         return f"not estimable: fewer than {MIN_CASES} cases with figures"
-    effective = effective_cases(denominators)
-    if effective < MIN_EFFECTIVE_CASES:
-        return f"not estimable: one case holds most figures (effective number of cases {effective:.2g})"
-    ratio = numerators.sum() / denominators.sum()
-    if np.abs(numerators - ratio * denominators).max() <= _ROUNDING * denominators.max():
+    if n_effective == 0:
         return "not estimable: all cases have the same share"
+    if n_effective < MIN_EFFECTIVE_CASES:
+        return f"not estimable: too few cases bear on it (effective number {n_effective:.2g})"
     return None
 
 
@@ -94,3 +96,8 @@ def widened_tail(n_effective: float) -> float:
     """The lower quantile to take in place of 2.5 %, for ``n_effective`` > 1 cases."""
     t = float(special.stdtrit(n_effective - 1, _TAIL))
     return float(special.ndtr(t * np.sqrt(n_effective / (n_effective - 1))))
+
+
+def _evenness(weights: Floats) -> float:
+    """(sum w)^2 / (sum w^2): their number where all are equal, 1 where one is all there is."""
+    return float(weights.sum()) ** 2 / float((weights**2).sum())
