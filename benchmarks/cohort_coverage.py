@@ -193,7 +193,7 @@ def populations(data: Path) -> Iterator[Population]:
 
 def _majority(name: str, rows: pd.DataFrame, slide: str, amf: str, sizes: tuple[int, ...] = SIZES) -> Population:
     by_slide = rows.groupby(slide)[amf]
-    counts, n = by_slide.sum().to_numpy(dtype=float), by_slide.size().to_numpy(dtype=float)
+    counts, n = by_slide.sum().to_numpy(dtype=float), by_slide.size().to_numpy().astype(np.float64)
     return Population(name, counts, n, counts, sizes)
 
 
@@ -204,7 +204,7 @@ def _by_model() -> Iterator[Population]:
     table = with_cross_fitted(table, head_raters(table), seed=0)
     called = (table["p_atypical"] >= table["threshold_count"]).astype(float)
     by_slide = table.assign(called=called).groupby("slide")
-    n = by_slide.size().to_numpy(dtype=float)
+    n = by_slide.size().to_numpy().astype(np.float64)
     amf, calls, expected = (by_slide[name].sum().to_numpy(dtype=float) for name in ("amf", "called", "p_atypical"))
     yield Population("AMi-Br, model's calls, its own figure", calls, n, calls)
     yield Population("AMi-Br, model's calls, majority's figure", calls, n, amf)
@@ -212,14 +212,23 @@ def _by_model() -> Iterator[Population]:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """One line a population, figure and number of cases; the methods' coverage, and the width of the printed interval."""
-    lines = ["| population | figure | cases | " + " | ".join(METHODS) + " | width |", "|---" * (len(METHODS) + 4) + "|"]
-    for (population, figure, cases), some in table.groupby(["population", "figure", "cases"], sort=False):
-        by_method = some.set_index("method")
-        found = [f"{by_method['coverage'].get(name):.3f}" if name in by_method.index else "" for name in METHODS]
-        width = f"{by_method.loc['widened', 'mean_width']:.3f}"
-        lines.append(f"| {population} | {figure} | {cases} | {' | '.join(found)} | {width} |")
-    return "\n".join(lines) + "\n"
+    """A line a population and figure: coverage of the printed interval by number of cases, that of others as a range."""
+    others = [name for name in METHODS if name != "widened"]
+    header = ["population", "figure", *(f"{size} cases" for size in SIZES), *others]
+    lines = [header, ["---"] * len(header)]
+    for (population, figure), some in table.groupby(["population", "figure"], sort=False):
+        printed = some[some["method"] == "widened"].set_index("cases")["coverage"]
+        sizes = [f"{printed[size]:.3f}" if size in printed else "" for size in SIZES]
+        enough = some[some["cases"] >= bootstrap.MIN_CASES].groupby("method")["coverage"]
+        low, high = enough.min(), enough.max()
+        ranges = [f"{low[name]:.2f} to {high[name]:.2f}" if name in low else "" for name in others]
+        lines.append([str(population), str(figure), *sizes, *ranges])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _lowest(table: pd.DataFrame) -> float:
+    printed = table[(table["method"] == "widened") & (table["cases"] >= bootstrap.MIN_CASES)]
+    return float(printed["coverage"].min())
 
 
 def main() -> None:
@@ -242,6 +251,7 @@ def main() -> None:
     with atomic_file(chosen.out / "cohort_coverage.md") as path:
         path.write_text(markdown(table), "utf-8")
     print(markdown(table))
+    print(f"lowest coverage with {bootstrap.MIN_CASES} cases or more: {_lowest(table):.3f}")
 
 
 if __name__ == "__main__":

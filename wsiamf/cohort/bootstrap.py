@@ -30,7 +30,12 @@ MIN_EFFECTIVE_CASES: Final = 2.0
 """Nor where fewer than this bear on the ratio: the quantiles would lie beyond what cases drawn anew can show."""
 
 METHOD: Final = "percentile bootstrap of cases, widened by Student's t with the effective number of cases"
-COVERAGE: Final = "TBD"
+COVERAGE: Final = (
+    "Measured coverage, for cohorts of 10 to 80 cases drawn from labelled slides: 0.93 to 0.98 on AMi-Br (experts' majority, "
+    "and the default model's calls out of fold held against it) and on MIDOG 2025, 0.90 to 0.97 on single tumours of MIDOG "
+    "2025; Wilson's interval over the pooled figures covers 0.49 to 0.81 of them."
+)
+"""Of ``benchmarks/cohort_coverage.py``; stands in ``cohort.json`` and ``methods.md``."""
 _TAIL: Final = (1 - LEVEL) / 2
 _CELLS: Final = 1_000_000  # places drawn at a time
 _ROUNDING: Final = 1e-12

@@ -9,7 +9,7 @@ takes figures of one case for independent, holds the truth far less often than i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 

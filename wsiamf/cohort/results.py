@@ -22,7 +22,11 @@ DAMAGED: Final = "damaged"
 """Kinds of failure beside the engine's ``error``, ``crash`` and ``timeout``."""
 
 _WORDS: Final = {"options": "these options", "model": "this model", "error_rates": "these error rates"}
-_NEEDED: Final = ("key", "slide", "reading", "model", "backend", "precision", "device_class", "warnings", "times")
+_RECORD_FIELDS: Final = (
+    *("key", "wsiamf", "algorithm_version", "versions", "slide", "reading", "model"),
+    *("backend", "precision", "device_class", "warnings", "times"),
+)
+_SUMMARY_FIELDS: Final = ("n_ok", "n_amf", "hotspots", "flags", "definition", "thresholds", "area_kind")
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,8 @@ class PlannedResults:
         if not self._places.record(item.slide_id).is_file():
             return self._recorded(item) or Failure(NOT_SCREENED, "not screened yet")
         try:
-            record = _read_object(self._places.record(item.slide_id), _NEEDED)
-            summary = _read_object(folder / SUMMARY, ("n_ok", "n_amf", "hotspots", "flags"))
+            record = _read_object(self._places.record(item.slide_id), _RECORD_FIELDS)
+            summary = _read_object(folder / SUMMARY, _SUMMARY_FIELDS)
         except ValueError as error:
             return self._recorded(item) or Failure(DAMAGED, f"{error}; remove the folder and run again")
         if not (folder / PREDICTIONS).is_file():
@@ -97,7 +101,14 @@ class PlannedResults:
             stated = _read_object(path, ("kind", "reason", "attempts"))
         except ValueError:
             return None
-        return Failure(str(stated["kind"]), str(stated["reason"]), int(stated["attempts"]))
+        return Failure(str(stated["kind"]), self._without_paths(item, str(stated["reason"])), int(stated["attempts"]))
+
+    def _without_paths(self, item: Item, reason: str) -> str:
+        """A reason that names files, not where they are: tables and pages are made to be shared."""
+        for path in (item.slide, item.points, item.roi, self._places.folder(item.slide_id)):
+            if path is not None:
+                reason = reason.replace(str(path), path.name)
+        return reason
 
 
 def _model_part(plan: Plan) -> dict[str, Any]:
