@@ -33,6 +33,10 @@ _INTERVALS: Final = (
     "mf_per_mm2_sampling_interval",
     "amf_per_mm2_sampling_interval",
 )
+_AS_IN_SUMMARY: Final = (
+    *("n_candidates", "n_ok", "n_amf", "n_nmf", "n_hard", "amf_fraction", "amf_fraction_expected", "n_amf_expected"),
+    *("amf_to_nmf_ratio", "area_mm2", "area_kind", "mf_per_mm2", "amf_per_mm2"),
+)
 _HOTSPOT_FIELDS: Final = ("n", "n_amf", "amf_fraction", "x_um", "y_um", "width_um", "height_um")
 
 COLUMNS: Final = pa.schema(
@@ -71,7 +75,7 @@ def result_row(item: Item, result: Result) -> Row:
     """The row of a slide whose result stands."""
     summary, record = result.summary, result.record
     row = _item_fields(item) | _status_fields(summary["n_ok"], summary["n_candidates"])
-    row |= {name: summary[name] for name in COLUMNS.names if name in summary}
+    row |= {name: summary[name] for name in _AS_IN_SUMMARY}
     for name in _INTERVALS:
         row |= {f"{name}_{end}": limit for end, limit in _limits(summary[name]).items()}
     hotspot = (summary["hotspots"] or [{}])[0]
