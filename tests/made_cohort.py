@@ -1,122 +1,112 @@
-"""A cohort of 40 small slides: several formats, several kinds of points, and damaged ones."""
+"""Made folders of results as screenings leave them, and the plan that asks for them; no pixel is read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+import shapely
 
-from tests.coordinate_slide import write_plain_tiff, write_pyramid_tiff
+from tests.made_predictions import made_table
+from wsiamf.bundle import open_bundle
+from wsiamf.cohort.items import Item
+from wsiamf.cohort.places import Places
+from wsiamf.cohort.planning import Plan
+from wsiamf.config import ScreenOptions
+from wsiamf.files import dump_json
+from wsiamf.geometry import Bounds, SlideFrame
+from wsiamf.predictions import write_predictions
+from wsiamf.regions import Region
+from wsiamf.summary import SummaryRules, apply_thresholds, summarize
 
-SIDE = 640
-N_SLIDES = 40
-N_DAMAGED = 6
-MIDOG_JSON = "regions.json"
-
-_APERIO = f"Aperio Image Library v12.0.0\n{SIDE}x{SIDE} [0,0 {SIDE}x{SIDE}] (256x256)|AppMag = 40|MPP = 0.2500"
-_FORMATS: tuple[tuple[str, dict[str, Any]], ...] = (
-    (".tiff", {"compression": "deflate"}),
-    (".tiff", {"compression": "jpeg"}),
-    (".tiff", {"compression": "lzw"}),
-    (".svs", {"compression": "jpeg", "description": _APERIO}),
-)
+FRAME = SlideFrame(width=20_000, height=20_000, mpp=0.25, bounds=Bounds(0, 0, 20_000, 20_000))
+REGION = Region(shapely.MultiPolygon([shapely.box(0, 0, 20_000, 20_000)]), "tissue")  # 25 mm2
+RULES = SummaryRules(0.4, "count", 0.5, "ami-br-2025", experts=("ami-br/1", "ami-br/2", "ami-br/3"))
+OPTIONS: dict[str, Any] = ScreenOptions().model_dump(mode="json")
 
 
-def write_cohort(folder: Path, n_slides: int = N_SLIDES) -> Path:
-    """Write slides, points and ``manifest.csv`` into a folder.
+def made_item(row: int, **values: Any) -> Item:
+    """A row of the manifest; ``values`` are fields of ``Item``."""
+    item = Item(row=row, slide_id=f"s{row}", slide=Path(f"/made/slides/s{row}.svs"), points=Path("/made/points.csv"))
+    return replace(item, **values)
 
-    Every sixth slide is damaged, in one of six ways; every fifth of the others is a plain region whose points stand in one
-    MIDOG JSON; one has no candidates and some have fewer than ten.
 
-    Args:
-        folder: Is made.
-        n_slides: Rows of the manifest.
+def write_plan(places: Places, items: Sequence[Item], **changes: Any) -> Plan:
+    """``plan.json``; ``changes`` are fields of ``Plan``."""
+    manifest = {"name": "manifest.csv", "sha256": "ab" * 32}
+    compute = {"backend": "auto", "device": "auto", "batch_size": None, "precision": "auto"}
+    plan = replace(Plan(manifest, None, None, OPTIONS, compute, tuple(items)), **changes)
+    places.state.mkdir(parents=True, exist_ok=True)
+    values = asdict(plan) | {"items": [item.as_json() for item in plan.items]}
+    places.plan.write_text(dump_json(values), "utf-8")
+    return plan
 
-    Returns:
-        The manifest: slide, points, slide_id, case_id (two slides a case), group, scanner.
-    """
+
+def write_failure(places: Places, slide_id: str, **values: Any) -> None:
+    """The engine's record of a slide whose last try failed."""
+    places.failures.mkdir(parents=True, exist_ok=True)
+    stated = {
+        "schema": "wsiamf.cohort-failure/1",
+        "slide_id": slide_id,
+        "kind": "error",
+        "reason": "bad",
+        "attempts": 1,
+    }
+    places.failure(slide_id).write_text(dump_json(stated | values), "utf-8")
+
+
+def write_result(places: Places, item: Item, n_amf: int, n_nmf: int, **changes: Any) -> None:
+    """A slide's folder: so many figures on a diagonal, and ``changes`` to its ``run.json``."""
+    folder = places.folder(item.slide_id)
     folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    rows, regions = [], []
-    for number in range(n_slides):
-        name = f"slide-{number:03d}"
-        pixels, places = _tissue(rng, 0 if number == 3 else int(rng.integers(4, 40)))
-        if number % 6 == 5:
-            slide = _write_damaged(folder, name, pixels, number // 6)
-        elif number % 5 == 4:
-            slide = write_plain_tiff(folder / f"{name}.tiff", pixels)
-            regions.append((slide.name, places))
-        else:
-            suffix, options = _FORMATS[number % len(_FORMATS)]
-            slide = write_pyramid_tiff(folder / f"{name}{suffix}", pixels, levels=2, **options)
-        points = (
-            folder / MIDOG_JSON if regions and regions[-1][0] == slide.name else _write_points(folder, name, places)
-        )
-        scanner = ("A", "B")[number % 2]
-        rows.append(
-            (slide.name, points.name, f"s{number:03d}", f"case-{number // 2}", ("x", "y")[number % 4 // 2], scanner)
-        )
-    _write_midog(folder / MIDOG_JSON, regions)
-    manifest = folder / "manifest.csv"
-    columns = ["slide", "points", "slide_id", "case_id", "group", "scanner"]
-    pd.DataFrame(rows, columns=columns).to_csv(manifest, index=False)
-    return manifest
+    summary, table = _summarized(item, n_amf, n_nmf)
+    write_predictions(table, folder, n_experts=3)
+    (folder / "summary.json").write_text(dump_json(summary), "utf-8")
+    (folder / "run.json").write_text(dump_json(made_record(item) | changes), "utf-8")
 
 
-def _tissue(rng: np.random.Generator, n: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Pink noise on a glass border with a dark disc at each of ``n`` places, (N, 2) x and y."""
-    pixels = np.full((SIDE, SIDE, 3), 245, dtype=np.uint8)
-    inner = np.array([205, 130, 180]) + rng.normal(0, 12, (SIDE - 80, SIDE - 80, 3))
-    pixels[40:-40, 40:-40] = np.clip(inner, 0, 255)
-    places = rng.uniform(60, SIDE - 60, (n, 2)).round(1)
-    y, x = np.mgrid[:SIDE, :SIDE]
-    for place_x, place_y in places:
-        pixels[(x - place_x) ** 2 + (y - place_y) ** 2 < 8**2] = (70, 40, 110)
-    return pixels, places
+def made_record(item: Item) -> dict[str, Any]:
+    """The content of a slide's ``run.json``."""
+    bundle = open_bundle()
+    key: dict[str, Any] = {"slide": item.slide_id, "points": "cd" * 32, "regions": None, "model": bundle.sha256}
+    own = {} if item.mpp is None else {"mpp": item.mpp}
+    key |= {"options": OPTIONS | own, "error_rates": None, "algorithm_version": 2}
+    computed = {"backend": "openvino", "precision": "f32", "device_class": "cpu"}
+    return {
+        "schema": "wsiamf.run/1",
+        "algorithm_version": 2,
+        "wsiamf": "0.1.0",
+        "versions": {"python": "3.11.7"},
+        "slide": {"name": item.slide.name, "mpp": FRAME.mpp, "mpp_source": "aperio.MPP"},
+        "reading": {"level": 0, "resampled": False, "upsampled": False},
+        "model": {"title": bundle.title, "sha256": bundle.sha256},
+        **computed,
+        "warnings": [],
+        "times": {"started": "2025-01-01T00:00:00+00:00", "seconds": 1.5},
+        "key": key | computed,
+    }
 
 
-def _write_points(folder: Path, name: str, places: NDArray[np.float64]) -> Path:
-    path = folder / f"{name}.csv"
-    table = pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "score": np.linspace(0.99, 0.4, len(places)).round(3)})
-    table.to_csv(path, index=False)
-    return path
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object that holds neither NaN nor Infinity."""
+
+    def refuse(text: str) -> None:
+        raise AssertionError(f"{path.name} holds {text}")
+
+    values: dict[str, Any] = json.loads(path.read_text("utf-8"), parse_constant=refuse)
+    return values
 
 
-def _write_midog(path: Path, regions: list[tuple[str, NDArray[np.float64]]]) -> None:
-    images = [
-        {"id": number, "file_name": name, "width": SIDE, "height": SIDE} for number, (name, _) in enumerate(regions, 1)
-    ]
-    boxes = [(number, *place) for number, (_, places) in enumerate(regions, 1) for place in places]
-    annotations = [
-        {"id": k, "image_id": image, "category_id": 1, "bbox": [x - 25, y - 25, x + 25, y + 25]}
-        for k, (image, x, y) in enumerate(boxes, 1)
-    ]
-    categories = [{"id": 1, "name": "mitotic figure"}, {"id": 2, "name": "not mitotic figure"}]
-    path.write_text(json.dumps({"images": images, "categories": categories, "annotations": annotations}))
-
-
-def _write_damaged(folder: Path, name: str, pixels: NDArray[np.uint8], kind: int) -> Path:
-    damage: tuple[Callable[[Path], object], ...] = (
-        lambda path: path.write_bytes(write_pyramid_tiff(path, pixels).read_bytes()[:5000]),
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_text("no slide\n"),
-        lambda path: write_pyramid_tiff(path, pixels, mpp=None),
-        lambda path: write_pyramid_tiff(path, pixels, mpp=(0.25, 0.5)),
-        lambda path: _overwrite_tiles(write_pyramid_tiff(path, pixels, compression="jpeg")),
-    )
-    path = folder / f"{name}.tiff"
-    damage[kind % N_DAMAGED](path)
-    return path
-
-
-def _overwrite_tiles(path: Path) -> None:
-    """Noise over the middle of the file, where its tiles are."""
-    data = bytearray(path.read_bytes())
-    start, stop = len(data) // 8, len(data) // 2
-    data[start:stop] = np.random.default_rng(1).integers(0, 256, stop - start, dtype=np.uint8).tobytes()
-    path.write_bytes(data)
+def _summarized(item: Item, n_amf: int, n_nmf: int) -> tuple[dict[str, Any], pd.DataFrame]:
+    n = n_amf + n_nmf
+    table = made_table(n + 2).iloc[[row for row in range(n + 2) if row not in {3, n + 1}]][:n].reset_index(drop=True)
+    place = 500.0 + 20 * np.arange(n)
+    table = table.assign(x=place, y=place, p_atypical=np.where(np.arange(n) < n_amf, 0.8, 0.1))
+    table = apply_thresholds(table, threshold=RULES.threshold, hard_threshold=RULES.hard_threshold)
+    facts = {"name": item.slide.name, "mpp": FRAME.mpp, "mpp_source": "aperio.MPP"}
+    return summarize(table, FRAME, REGION, RULES, slide_facts=facts)
