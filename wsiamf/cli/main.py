@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "models": "List models, or show one's card.",
     "predict": "Classify crop images.",
     "screen": "Classify the candidate mitotic figures of one slide.",
+    "status": "Show where a cohort stands.",
     "train": "Train a model from labelled crops.",
     "tune": "Search for better settings of a recipe.",
 }
