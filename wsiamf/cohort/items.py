@@ -1,4 +1,4 @@
-"""A row of the manifest, checked."""
+"""A row of the manifest, checked; and what a loaded model computes with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,32 @@ from pathlib import Path
 from typing import Any
 
 _PATHS = ("slide", "points", "roi")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What a loaded model computes with; results of other classes may differ a little.
+
+    Args:
+        backend: ``openvino`` or ``torch``.
+        precision: ``f32``, ``bf16`` or ``int8``.
+        device_class: ``cuda``, ``mps`` or ``cpu``.
+        model_sha256: The bundle's.
+    """
+
+    backend: str
+    precision: str
+    device_class: str
+    model_sha256: str
+
+    def as_json(self) -> dict[str, str]:
+        """Values that JSON has."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Classes:
+        """The inverse of ``as_json``."""
+        return cls(**{field.name: str(values[field.name]) for field in fields(cls)})
 
 
 @dataclass(frozen=True)
