@@ -32,6 +32,7 @@ _COMMANDS: Final = {
     "status": "Show where a cohort stands.",
     "train": "Train a model from labelled crops.",
     "tune": "Search for better settings of a recipe.",
+    "verify": "Verify results: every hash, every row count.",
 }
 """Each command's module and the line that --help shows; the modules are loaded only when they are called."""
 

@@ -94,7 +94,7 @@ def read_status(places: Places) -> Status:
     """
     plan = read_plan(places)
     now = time.time()
-    runs, held = _living(places.locks, now)
+    runs, held = living_locks(places.locks, now)
     began = min((run.since if run.since is not None else _written(places.plan) for run in runs), default=None)
     look = _Look(places, plan, {worker.what: worker for worker in held}, began)
     for item in plan.items:
@@ -178,7 +178,7 @@ def read_object(path: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def _living(locks: Path, now: float) -> tuple[tuple[Worker, ...], tuple[Worker, ...]]:
+def living_locks(locks: Path, now: float) -> tuple[tuple[Worker, ...], tuple[Worker, ...]]:
     """Holders of runs' locks and of slides' locks that live, by name."""
     runs: list[Worker] = []
     slides: list[Worker] = []
