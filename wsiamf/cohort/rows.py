@@ -71,7 +71,7 @@ def result_row(item: Item, result: Result) -> Row:
     """The row of a slide whose result stands."""
     summary, record = result.summary, result.record
     row = _item_fields(item) | _status_fields(summary["n_ok"], summary["n_candidates"])
-    row |= {name: summary[name] for name in COLUMNS.names if name in summary}
+    row |= {name: summary[name] for name in COLUMNS.names if name in summary and name not in row}
     for name in _INTERVALS:
         row |= {f"{name}_{end}": limit for end, limit in _limits(summary[name]).items()}
     hotspot = (summary["hotspots"] or [{}])[0]
