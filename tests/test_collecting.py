@@ -13,7 +13,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
-from tests.made_cohort import (
+from tests.made_results import (
     OPTIONS,
     made_item,
     made_record,

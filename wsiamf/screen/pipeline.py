@@ -134,10 +134,19 @@ def screen_slide(
             folder, overwrite=overwrite, may_replace=lambda old: check_own_folder(old, fingerprint)
         ) as staged:
             run.write(staged)
-            facts = {**run.facts(), "outputs": sorted(path.name for path in staged.iterdir())}
+            facts = {**run.facts(), **_outputs(staged)}
             record = run_record(facts, started=started, host_paths=run.host_paths(folder))
             write_text(staged / RUN_RECORD, dump_json(record))
     return ScreenResult(folder, run.summary, run.table, tuple(run.warnings.texts))
+
+
+def _outputs(folder: Path) -> dict[str, Any]:
+    """Names and hashes of the files written so far, for ``wsiamf verify``."""
+    files = sorted(folder.iterdir())
+    return {
+        "outputs": [path.name for path in files],
+        "output_sha256": {path.name: sha256_file(path) for path in files},
+    }
 
 
 def _threshold_name(options: ScreenOptions) -> str:
