@@ -1,4 +1,4 @@
-"""A row of the manifest, checked."""
+"""A row of the manifest, checked; and what its results are computed with."""
 
 from __future__ import annotations
 
@@ -46,3 +46,29 @@ class Item:
         known: dict[str, Any] = {field.name: values.get(field.name) for field in fields(cls)}
         paths = {name: Path(known[name]) for name in _PATHS if known[name] is not None}
         return cls(**(known | paths))
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What a loaded model computes with; results of one cohort are comparable where these are equal.
+
+    Args:
+        backend: ``torch`` or ``openvino``.
+        precision: ``f32``, ``bf16`` or ``int8``.
+        device_class: ``cuda``, ``mps`` or ``cpu``.
+        model_sha256: Of the bundle.
+    """
+
+    backend: str
+    precision: str
+    device_class: str
+    model_sha256: str
+
+    def as_json(self) -> dict[str, str]:
+        """Values that JSON has."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, str]) -> Classes:
+        """The inverse of ``as_json``."""
+        return cls(**values)
