@@ -18,10 +18,11 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -93,7 +94,7 @@ class ChildSettings:
     precision: str = "auto"
     threads: int = 1
     cuda_visible: str | None = None
-    run: str = ""
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def request(self) -> dict[str, Any]:
         """The protocol's first line."""

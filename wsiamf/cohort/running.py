@@ -177,7 +177,7 @@ def _try_until_known(item: Item, orders: Orders, on_progress: OnProgress, pool: 
             return Outcome(item.slide_id, "failed", str(error), "error", attempts)
         except (ChildCrashedError, ChildTimedOutError) as error:
             kind: Kind = "crash" if isinstance(error, ChildCrashedError) else "timeout"
-            logger.warning("%s: %s", item.slide_id, error)
+            logger.info("%s: %s", item.slide_id, error)
             tries.failures[kind] += 1
             if not tries.may_go_on(orders.retries):
                 return Outcome(item.slide_id, "failed", str(error), kind, attempts)
