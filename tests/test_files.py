@@ -5,12 +5,22 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from wsiamf.errors import OutputError, OutputExistsError
-from wsiamf.files import atomic_file, dump_json, fingerprint, refuse_existing, staged_folder, write_text
+from wsiamf.files import (
+    atomic_file,
+    dump_json,
+    fingerprint,
+    refuse_existing,
+    remove_leftovers,
+    staged_folder,
+    write_text,
+)
 
 
 def accept(_: Path) -> None:
@@ -128,6 +138,33 @@ def test_an_unwritable_place_is_one_clear_error() -> None:
         staged_folder(Path("/proc/wsiamf-out"), overwrite=False, may_replace=refuse),
     ):
         pass
+
+
+@pytest.mark.parametrize("name", ["out", "a.b", "out-abcd1234", "x" * 240])
+def test_what_a_killed_process_left_is_known_by_its_target(tmp_path: Path, name: str) -> None:
+    others = {".wsiamf-cohort", ".wsiamf-other-abcd1234", ".wsiamf-out-abcd1234-abcd123", "out-abcd1234.txt"}
+    for other in others:
+        (tmp_path / other).mkdir()
+    code = (
+        "import os, sys; from pathlib import Path; from wsiamf.files import staged_folder\n"
+        "with staged_folder(Path(sys.argv[1]), overwrite=False, may_replace=print) as folder:\n"
+        "    (folder / 'half').touch(); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=False)
+    assert len(list(tmp_path.iterdir())) == len(others) + 1
+    assert len(remove_leftovers(tmp_path / name)) == 1
+    assert {path.name for path in tmp_path.iterdir()} == others
+
+
+def test_half_a_file_is_known_by_its_target(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from wsiamf.files import atomic_file\n"
+        "with atomic_file(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.json")], check=False)
+    assert len(remove_leftovers(tmp_path / "a.json")) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert remove_leftovers(tmp_path / "nowhere" / "a.json") == []
 
 
 def test_refuse_existing_file(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from wsiamf.training.loop.fit import Trainer
 from wsiamf.training.loop.losses import total_loss
 from wsiamf.training.networks import network_spec, new_network, new_preprocess
 
-CONFIGS = sorted(configs_folder().rglob("*.yaml"))
+CONFIGS = sorted(path for path in configs_folder().rglob("*.yaml") if path.parent.name != "cluster")
 PAPER = [path for path in CONFIGS if path.parent.name == "paper"]
 SLOW = {"efficientnet-b7", "resnet152"}
 """Take seconds a step; the others show the same in the everyday run."""

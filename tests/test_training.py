@@ -47,7 +47,7 @@ def tiny_config(**changes: Any) -> TrainConfig:
 
 class TestConfig:
     def test_every_shipped_configuration_loads(self) -> None:
-        files = list(configs_folder().rglob("*.yaml"))
+        files = [file for file in configs_folder().rglob("*.yaml") if file.parent.name != "cluster"]
         assert files
         for file in files:
             assert load_train_config(file).name

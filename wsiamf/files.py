@@ -1,7 +1,8 @@
 """Writing that is whole or not there at all, hashing, and the refusal to overwrite.
 
 A folder of results is written under a temporary name beside its target and renamed; a file likewise. An exception, Ctrl-C
-included, removes the temporary; what stood there before stays until the new result is complete.
+included, removes the temporary; what stood there before stays until the new result is complete. Only a process that is killed
+leaves its temporary, and the name says whose it is, so that whoever holds the target alone can remove it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +24,8 @@ from wsiamf.errors import OutputError, OutputExistsError
 RUN_RECORD = "run.json"
 _HASH_CHUNK = 1 << 20
 _TEMPORARY_PREFIX = ".wsiamf-"
+_RANDOM_PART = "[a-z0-9_]{8}"  # what tempfile puts behind a prefix
+_LONGEST_NAME = 200  # bytes; file systems end at 255
 _UMASK_LOCK = Lock()
 
 
@@ -81,7 +85,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
         OutputError: The place cannot be written to (missing folder, no right, disk full).
     """
     with output_errors(target):
-        descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, suffix=target.suffix, dir=target.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_temporary_prefix(target), suffix=target.suffix, dir=target.parent)
         os.close(descriptor)
         temporary = Path(name)
         try:
@@ -131,7 +135,7 @@ def staged_folder(target: Path, *, overwrite: bool, may_replace: Callable[[Path]
         made_parents = _make_parents(target.parent)
         temporary: Path | None = None
         try:
-            temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=target.parent))
+            temporary = Path(tempfile.mkdtemp(prefix=_temporary_prefix(target), dir=target.parent))
             yield temporary
             temporary.chmod(0o777 & ~_umask())
             check_replaceable(target, overwrite=overwrite, may_replace=may_replace)
@@ -143,6 +147,34 @@ def staged_folder(target: Path, *, overwrite: bool, may_replace: Callable[[Path]
             if isinstance(error, OutputError) and temporary is not None:
                 raise type(error)(str(error).replace(str(temporary), str(target))) from error
             raise
+
+
+def remove_leftovers(target: Path) -> list[str]:
+    """Remove what killed processes left of their work on ``target``; only for who knows that nobody works on it now.
+
+    Returns:
+        The names that were removed, sorted.
+
+    Raises:
+        OutputError: A leftover cannot be removed.
+    """
+    pattern = re.compile(re.escape(_temporary_prefix(target)) + _RANDOM_PART + f"({re.escape(target.suffix)})?")
+    with output_errors(target):
+        if not target.parent.is_dir():
+            return []
+        with os.scandir(target.parent) as entries:
+            leftovers = sorted(entry.name for entry in entries if pattern.fullmatch(entry.name))
+        for name in leftovers:
+            path = target.parent / name
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    return leftovers
+
+
+def _temporary_prefix(target: Path) -> str:
+    name = target.name
+    if len(name.encode()) > _LONGEST_NAME:
+        name = sha256_bytes(name.encode())[:16]
+    return f"{_TEMPORARY_PREFIX}{name}-"
 
 
 def check_replaceable(target: Path, *, overwrite: bool, may_replace: Callable[[Path], None]) -> None:
@@ -172,7 +204,7 @@ def _exchange(temporary: Path, target: Path) -> None:
     if not target.exists():
         os.replace(temporary, target)
         return
-    old = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=target.parent))
+    old = Path(tempfile.mkdtemp(prefix=_temporary_prefix(target), dir=target.parent))
     os.replace(target, old)  # an empty folder may be replaced, so this is one step
     try:
         os.replace(temporary, target)

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from wsiamf.config.clusters import SlurmConfig
 from wsiamf.config.training import TrainConfig
 from wsiamf.errors import ConfigError, problem_line
 
@@ -58,6 +59,18 @@ def parse_train_config(values: Any, origin: str) -> TrainConfig:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{origin}: {problem_line(error.errors())}.") from error
+
+
+def load_cluster_config(path: Path) -> SlurmConfig:
+    """Read and check a configuration of a cluster.
+
+    Raises:
+        ConfigError: Not YAML, an unknown key, or a wrong value; names the file and each key.
+    """
+    try:
+        return SlurmConfig.model_validate(_read_yaml(path))
+    except ValidationError as error:
+        raise ConfigError(f"{path.name}: {problem_line(error.errors())}.") from error
 
 
 def _read_yaml(path: Path) -> Any:

@@ -20,6 +20,7 @@ from torch import Tensor
 from wsiamf.bundle import Bundle
 from wsiamf.errors import ConfigError
 from wsiamf.inference.backend import Logits, Pending, fill_padded
+from wsiamf.machine import core_limit
 from wsiamf.model import MitosisClassifier, Preprocess, build_preprocess
 from wsiamf.weights import load_networks
 
@@ -73,6 +74,8 @@ class TorchBackend:
     def __init__(
         self, bundle: Bundle, *, device: str = "auto", batch_size: int | None = None, precision: str = "auto"
     ) -> None:
+        if limit := core_limit():
+            torch.set_num_threads(limit)
         self._device = choose_device(device)
         self.precision = _choose_precision(precision, self._device)
         self.batch_size = batch_size or _BATCH_SIZES[self._device.type]

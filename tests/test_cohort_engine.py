@@ -1,0 +1,300 @@
+"""The engine on real clusters: the same results wherever a slide is screened, and what is left when something is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from distributed import Client
+
+from tests.cohort_runner import write_run
+from tests.dask_processes import DaskProcesses, dask_processes, kill_group
+from tests.made_cohort import ROOT, hooked_path, make_items, make_orders, results
+from tests.tiny_model import tiny_bundle
+from wsiamf.cohort.children import ChildPool
+from wsiamf.cohort.cluster import cluster
+from wsiamf.cohort.engine import Progress, probe, run_on_dask, run_serial, worker_number
+from wsiamf.cohort.items import Item
+from wsiamf.cohort.running import Outcome
+from wsiamf.errors import CohortError
+
+NAMES = ["a", "b", "abort", "c", "gone", "slow", "d", "flaky", "e"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("tiny")).folder
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
+    made = make_items(tmp_path_factory.mktemp("slides"), NAMES)
+    for item in made:
+        if item.slide_id == "gone":
+            item.slide.unlink()
+    return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hooked() -> Iterator[None]:
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = hooked_path()
+    yield
+    os.environ.pop("PYTHONPATH")
+    if before is not None:
+        os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture(scope="module")
+def on_tcp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
+    with dask_processes(tmp_path_factory.mktemp("dask"), 2) as processes:
+        yield processes
+
+
+@pytest.fixture(scope="module")
+def client(on_tcp: DaskProcesses) -> Iterator[Client]:
+    with cluster(0, 1, scheduler=on_tcp.address) as client:
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    items: list[Item], model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, str], list[Outcome]]:
+    """What a run in one process gives."""
+    out = tmp_path_factory.mktemp("serial")
+    (items[0].slide.parent / "flaky.flaked").unlink(missing_ok=True)
+    seen: list[Outcome | Progress] = []
+    tally = run_serial(items, make_orders(out, model), seen.append, pool=ChildPool())
+    assert tally == {"done": 7, "failed": 2}
+    assert Progress("a", 3, 3) in seen
+    return results(out), [event for event in seen if isinstance(event, Outcome)]
+
+
+def plain(events: Sequence[Outcome | Progress]) -> set[Outcome]:
+    return {replace(event, seconds=0.0) for event in events if isinstance(event, Outcome)}
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not come about"
+        time.sleep(0.02)
+
+
+def children_of(out: Path) -> list[psutil.Process]:
+    """Child processes that work for ``out``, by their log."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if (
+                "wsiamf.cohort.child" in process.cmdline()
+                and Path(f"/proc/{process.pid}/fd/2").readlink().is_relative_to(out)
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def start_runner(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.cohort_runner", str(folder), *arguments],
+        env=os.environ | {"PYTHONPATH": hooked_path()},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+class TestOnTcp:
+    def test_the_same_bytes_as_in_one_process(
+        self,
+        client: Client,
+        items: list[Item],
+        model: Path,
+        undisturbed: tuple[dict[str, str], list[Outcome]],
+        tmp_path: Path,
+    ) -> None:
+        (items[0].slide.parent / "flaky.flaked").unlink(missing_ok=True)
+        orders = make_orders(tmp_path, model)
+        found = probe(client, orders)
+        assert len(found) == 2
+        assert {(one.backend, one.precision, one.device_class) for one in found.values()} == {
+            ("openvino", "f32", "cpu")
+        }
+        seen: list[Outcome | Progress] = []
+        orders = replace(orders, classes=next(iter(found.values())))
+        tally = run_on_dask(items, client, orders, seen.append)
+        assert tally == {"done": 7, "failed": 2}
+        assert results(tmp_path) == undisturbed[0]
+        assert plain(seen) == plain(undisturbed[1])
+        assert list(orders.places.locks.glob("*.slide")) == []
+        assert children_of(tmp_path) == []
+
+    def test_slides_wait_outside_the_cluster(
+        self, client: Client, items: list[Item], model: Path, tmp_path: Path
+    ) -> None:
+        taken = 0
+        ahead = []
+        by_name = {item.slide_id: item for item in items}
+
+        def many() -> Iterator[Item]:
+            nonlocal taken
+            for number in range(30):
+                taken += 1
+                yield replace(by_name["a"], slide_id=f"a{number}", slide=tmp_path / "absent.tiff")
+
+        ended = 0
+
+        def tell(_event: object) -> None:
+            nonlocal ended
+            ended += 1
+            ahead.append(taken - ended)
+
+        assert run_on_dask(many(), client, make_orders(tmp_path, model), tell) == {"failed": 30}
+        assert 1 < max(ahead) <= 6
+
+    def test_a_model_that_a_worker_lacks_is_named(self, client: Client, items: list[Item], tmp_path: Path) -> None:
+        orders = make_orders(tmp_path, Path("/nowhere/model"))
+        with pytest.raises(CohortError, match=r"worker tcp://.*/nowhere/model"):
+            probe(client, orders)
+        with pytest.raises(CohortError, match="/nowhere/model"):
+            run_on_dask(items, client, orders, lambda _event: None)
+        assert not (tmp_path / ".wsiamf-cohort" / "failures").exists()
+
+    def test_workers_without_gpu_do_not_take_cuda_slides_of_tagged_ones(
+        self, client: Client, on_tcp: DaskProcesses, items: list[Item], model: Path, tmp_path: Path
+    ) -> None:
+        orders = make_orders(tmp_path, model)
+        classes = replace(next(iter(probe(client, orders).values())), device_class="cuda")
+        worker = on_tcp.add_worker("--resources", "GPU=1", "--name", "tagged-0")
+        try:
+            client.wait_for_workers(3, timeout=60)
+            # Every child here computes on the CPU, so the first slide ends the run: by the tagged worker's hand.
+            with pytest.raises(CohortError, match="device_class cpu in place of cuda"):
+                run_on_dask(items[:1], client, replace(orders, classes=classes), lambda _event: None)
+            who = [child.ppid() for child in children_of(tmp_path)]
+            logs = list(orders.places.logs.glob("child-*.log"))
+            assert who == []
+            assert len(logs) == 3  # two of the probe, and one of the tagged worker
+        finally:
+            kill_group(worker)
+            wait_until(lambda: len(client.nthreads()) == 2)
+
+
+class TestKilled:
+    def test_a_worker_that_dies_is_no_slides_fault(
+        self, on_tcp: DaskProcesses, client: Client, items: list[Item], model: Path, tmp_path: Path
+    ) -> None:
+        slow = [item for item in items if item.slide_id in ("slow", "a", "b")]
+        orders = make_orders(tmp_path, model)
+        killed: list[subprocess.Popen[bytes]] = []
+
+        def kill_one(_event: object) -> None:
+            if not killed:
+                killed.append(on_tcp.workers.pop(0))
+                kill_group(killed[0])
+                on_tcp.add_worker()
+
+        assert run_on_dask(slow, client, orders, kill_one) == {"done": 3}
+        assert killed
+        assert list(orders.places.failures.glob("*")) == []
+
+    def test_a_killed_client_leaves_nothing_that_runs(
+        self, items: list[Item], model: Path, undisturbed: tuple[dict[str, str], list[Outcome]], tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        write_run(tmp_path, items, make_orders(out, model, retries=1))
+        with start_runner(tmp_path) as runner:
+            assert runner.stdout is not None
+            assert runner.stdout.readline() == "begins\n"
+            started = [psutil.Process(runner.pid), *psutil.Process(runner.pid).children(recursive=True)]
+            assert len(children_of(out)) == 2
+            runner.kill()
+        wait_until(lambda: not any(is_running(process) for process in started), 10)
+        with start_runner(tmp_path) as runner:
+            said, errors = runner.communicate(timeout=60)
+        assert runner.returncode == 1, errors
+        assert "abort failed its process was killed (SIGABRT): pixman: the sky fell" in said
+        assert results(out) == undisturbed[0]
+
+    def test_ctrl_c_ends_children_and_releases_locks(self, items: list[Item], model: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        write_run(tmp_path, make_items(tmp_path / "slides", ["hang", "hang2", "hang3"]), make_orders(out, model))
+        with start_runner(tmp_path) as runner:
+            assert runner.stdout is not None
+            assert runner.stdout.readline() == "begins\n"
+            wait_until(lambda: len(list((out / ".wsiamf-cohort" / "locks").glob("*.slide"))) == 2)
+            os.killpg(runner.pid, signal.SIGINT)  # as a terminal does: to the workers, too
+            _, errors = runner.communicate(timeout=60)
+        assert errors == "interrupted\n"
+        assert runner.returncode == 1
+        assert children_of(out) == []
+        assert list((out / ".wsiamf-cohort" / "locks").glob("*.*")) == [out / ".wsiamf-cohort" / "locks" / ".takeover"]
+
+    def test_a_second_run_stops_with_a_clear_line(self, items: list[Item], model: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        write_run(tmp_path, make_items(tmp_path / "slides", ["hang"]), make_orders(out, model))
+        with start_runner(tmp_path) as first:
+            assert first.stdout is not None
+            assert first.stdout.readline() == "begins\n"
+            with start_runner(tmp_path) as second:
+                _, errors = second.communicate(timeout=60)
+            kill_group(first)
+        assert second.returncode == 1
+        assert "another run works in this folder" in errors
+        assert f"process {first.pid} on" in errors
+
+    def test_a_lost_scheduler_ends_the_run_with_what_is_done(
+        self, items: list[Item], model: Path, undisturbed: tuple[dict[str, str], list[Outcome]], tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        orders = make_orders(out, model)
+        with dask_processes(tmp_path / "dask", 1) as processes:
+            with cluster(0, 1, scheduler_file=processes.scheduler_file) as client:
+                done: list[str] = []
+
+                def tell(event: Outcome | Progress) -> None:
+                    if isinstance(event, Outcome) and event.status == "done":
+                        done.append(event.slide_id)
+                        if len(done) == 2:
+                            kill_group(processes.scheduler)
+
+                with pytest.raises(CohortError, match=r"the scheduler was lost; the [2-4] slides .* are kept"):
+                    run_on_dask(items, client, orders, tell)
+                assert len(done) >= 2
+                assert all(orders.places.record(slide_id).is_file() for slide_id in done)
+            wait_until(lambda: children_of(out) == [], 60)
+        seen: list[Outcome | Progress] = []
+        rest = [item for item in items if not orders.places.record(item.slide_id).is_file()]
+        assert len(rest) < len(items)
+        again = make_orders(out, model)
+        run_serial(rest, again, seen.append, pool=ChildPool())
+        assert results(out) == undisturbed[0]
+
+
+def is_running(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [(3, 3), ("SLURMCluster-0-2", 2), ("tcp://10.0.0.1:3457", 0), ("tagged", 0), ("node7", 7)]
+)
+def test_workers_have_numbers(name: object, number: int) -> None:
+    assert worker_number(name) == number

@@ -1,0 +1,228 @@
+"""One slide of a cohort: under its lock, in a child process, tried again where that is of use."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from wsiamf.cohort.children import (
+    POOL,
+    ChildCrashedError,
+    ChildPool,
+    ChildSettings,
+    ChildTimedOutError,
+    ModelFailedError,
+    OnProgress,
+    Request,
+    SlideFailedError,
+)
+from wsiamf.cohort.items import Classes, Item
+from wsiamf.cohort.locks import LockHeldError, slide_lock
+from wsiamf.cohort.places import Places
+from wsiamf.errors import CohortError, OutputError, WsiamfError
+from wsiamf.files import dump_json, output_errors, remove_leftovers, write_text
+
+logger = logging.getLogger(__name__)
+
+FAILURE_SCHEMA: Final = "wsiamf.cohort-failure/1"
+LOCK_WAIT_S: Final = 120.0
+"""Twice what it takes a lock of a lost host to go stale."""
+_CRASHES: Final = 2
+"""A slide that ended this many processes is set aside, however many tries are left."""
+
+Kind = Literal["error", "crash", "timeout"]
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a run does with each of its slides; goes to every worker.
+
+    Args:
+        child: What the children are started with.
+        options: Of ``ScreenOptions``, JSON values.
+        error_rates: JSON file of the user's own error rates.
+        retries: How often a slide is tried again whose process crashed or took too long.
+        time_limit_s: Seconds a slide may take; None for no limit.
+        lock_wait_s: Seconds to wait for a slide that another run works on.
+        classes: What every child must compute with; None for anything.
+    """
+
+    child: ChildSettings
+    options: dict[str, Any]
+    error_rates: str | None = None
+    retries: int = 1
+    time_limit_s: float | None = None
+    lock_wait_s: float = LOCK_WAIT_S
+    classes: Classes | None = None
+
+    @property
+    def places(self) -> Places:
+        """Of the cohort."""
+        return Places(Path(self.child.out))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one slide.
+
+    Args:
+        slide_id: The slide.
+        status: ``done`` or ``failed``.
+        reason: Why it failed, on one line.
+        kind: ``error`` (its own, or of the disk), ``crash`` or ``timeout``.
+        attempts: How often it was tried.
+        seconds: Of all tries.
+        n_crops: Candidates classified; 0 where it failed.
+    """
+
+    slide_id: str
+    status: Literal["done", "failed"]
+    reason: str | None = None
+    kind: Kind | None = None
+    attempts: int = 1
+    seconds: float = 0.0
+    n_crops: int = 0
+
+
+@dataclass
+class _Try:
+    """How far the tries of one slide got."""
+
+    failures: Counter[Kind]
+    n_crops: int = 0
+
+    def may_go_on(self, retries: int) -> bool:
+        return self.failures["crash"] < _CRASHES and self.failures.total() <= retries
+
+
+def screen_item(
+    item: Item, orders: Orders, *, on_progress: OnProgress = lambda _done, _total: None, pool: ChildPool = POOL
+) -> Outcome:
+    """Screen one slide, and write down why where that fails.
+
+    Args:
+        item: The slide; it has points.
+        orders: Of the run.
+        on_progress: Candidates classified, and in all.
+        pool: Where the children are.
+
+    Raises:
+        ChildStoppedError: The run was stopped.
+        CohortError: The model cannot be loaded here, or computes otherwise than the cohort's.
+    """
+    started = time.monotonic()
+    try:
+        with slide_lock(orders.places.locks, item.slide_id, wait_s=orders.lock_wait_s), _no_leftovers(item, orders):
+            outcome = _try_until_known(item, orders, on_progress, pool)
+            _write_if_possible(orders.places, outcome)
+    except (LockHeldError, OutputError) as error:  # its failure file, if any, is the business of who holds the lock
+        outcome = Outcome(item.slide_id, "failed", _one_line(error), "error")
+    return replace(outcome, seconds=round(time.monotonic() - started, 3))
+
+
+def write_outcome(places: Places, outcome: Outcome) -> None:
+    """Write ``failures/<slide_id>.json`` for a slide that failed, and remove it for one that is done.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    path = places.failure(outcome.slide_id)
+    with output_errors(path):
+        if outcome.status == "done":
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+    facts = {"kind": outcome.kind, "reason": outcome.reason, "attempts": outcome.attempts}
+    write_text(path, dump_json({"schema": FAILURE_SCHEMA, "slide_id": outcome.slide_id, **facts}))
+
+
+def _write_if_possible(places: Places, outcome: Outcome) -> None:
+    try:
+        write_outcome(places, outcome)
+    except OutputError as error:  # a full disk, most likely the reason of the failure itself, which is reported anyhow
+        logger.warning("%s", error)
+
+
+@contextmanager
+def _no_leftovers(item: Item, orders: Orders) -> Iterator[None]:
+    """Remove what a killed process left of the slide, before and, where a child was ended, after."""
+    folder = orders.places.folder(item.slide_id)
+    remove_leftovers(folder)
+    remove_leftovers(orders.places.failure(item.slide_id))
+    try:
+        yield
+    finally:
+        remove_leftovers(folder)
+
+
+def _try_until_known(item: Item, orders: Orders, on_progress: OnProgress, pool: ChildPool) -> Outcome:
+    tries = _Try(Counter())
+
+    def told(done: int, total: int) -> None:
+        tries.n_crops = total
+        on_progress(done, total)
+
+    while True:
+        attempts = tries.failures.total() + 1
+        try:
+            _try_once(item, orders, told, pool)
+            return Outcome(item.slide_id, "done", attempts=attempts, n_crops=tries.n_crops)
+        except SlideFailedError as error:
+            return Outcome(item.slide_id, "failed", str(error), "error", attempts)
+        except (ChildCrashedError, ChildTimedOutError) as error:
+            kind: Kind = "crash" if isinstance(error, ChildCrashedError) else "timeout"
+            logger.info("%s: %s", item.slide_id, error)
+            tries.failures[kind] += 1
+            if not tries.may_go_on(orders.retries):
+                return Outcome(item.slide_id, "failed", str(error), kind, attempts)
+
+
+def _try_once(item: Item, orders: Orders, on_progress: OnProgress, pool: ChildPool) -> None:
+    places = orders.places
+    remove_leftovers(places.folder(item.slide_id))
+    request = Request(item, orders.options, orders.error_rates, places.record(item.slide_id).is_file())
+    with pool.lend(orders.child) as child:
+        try:
+            classes = child.classes()
+        except ModelFailedError as error:
+            raise CohortError(str(error)) from error
+        check_classes(classes, orders)
+        child.screen(request, limit_s=orders.time_limit_s, on_progress=on_progress)
+
+
+def warm_up(orders: Orders, *, pool: ChildPool = POOL) -> Classes:
+    """Start a child and load its model; it waits for its first slide.
+
+    Raises:
+        CohortError: The model cannot be loaded here.
+        ChildStoppedError: The run was stopped.
+        OutputError: The child's log cannot be written.
+    """
+    with pool.lend(orders.child) as child:
+        try:
+            return child.classes()
+        except (ModelFailedError, ChildCrashedError, ChildTimedOutError) as error:
+            raise CohortError(str(error)) from error
+
+
+def check_classes(classes: Classes, orders: Orders) -> None:
+    """Raise a ``CohortError`` where a child computes otherwise than the run does."""
+    if orders.classes is None or classes == orders.classes:
+        return
+    ours, theirs = orders.classes.as_json(), classes.as_json()
+    differing = ", ".join(
+        f"{name} {theirs[name]} in place of {ours[name]}" for name in ours if ours[name] != theirs[name]
+    )
+    raise CohortError(
+        f"a worker would compute with {differing}; use workers of one kind, or name --backend and --device."
+    )
+
+
+def _one_line(error: WsiamfError) -> str:
+    return " ".join(str(error).split())
