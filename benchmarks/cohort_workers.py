@@ -1,4 +1,4 @@
-"""Slides a second of two workers of one core each, beside one process held to one core: ``python benchmarks/cohort_workers.py``.
+"""Two workers of one core each, beside one process held to one core: ``python benchmarks/cohort_workers.py``.
 
 Both sides screen the same made slides of 1,000 candidates with the default model, through the command line and from an empty
 folder, children and cluster started included; a second pass over each finished folder shows what a slide costs that is done

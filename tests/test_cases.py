@@ -9,7 +9,6 @@ import pytest
 from wsiamf.cohort.cases import COLUMNS, case_row, case_warnings, gather_cases
 from wsiamf.cohort.rows import as_table
 
-
 _NOT_STATED: dict[str, Any] = {"group": None, "tumor": None, "scanner": None}
 
 

@@ -241,7 +241,7 @@ def wait_for(file: Path, *, workers: int) -> None:
     while not file.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    with Client(scheduler_file=str(file), set_as_default=False) as client:  # type: ignore[no-untyped-call]
+    with Client(scheduler_file=str(file), set_as_default=False) as client:
         if workers:
             client.wait_for_workers(workers, timeout=30)
 

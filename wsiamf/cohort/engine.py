@@ -287,7 +287,7 @@ _ended: Final = threading.Condition()
 
 
 def dask_setup(worker: object) -> None:  # noqa: ARG001 - Dask's signature of a preloaded module
-    """Leave Ctrl-C, which a terminal sends to every process, to the one that leads: it ends the children and frees the locks."""
+    """Leave Ctrl-C, which a terminal sends to all processes, to the one that leads: it ends children and frees locks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

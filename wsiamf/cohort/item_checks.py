@@ -87,7 +87,9 @@ def _check_file(draft: Draft, column: str, path: Path, of_folder: str, problems:
             reason = "no such file; correct the path (relative ones start at the manifest's folder)"
         else:
             with path.open("rb") as stream:
-                reason = "" if stream.read(1) else "is empty; copy it again"
+                has_content = bool(stream.read(1))
+            # A slide's content is the screening's business: a damaged one is a row of failures.csv, and the rest go on.
+            reason = "" if has_content or column == "slide" else "is empty; copy it again"
     except (OSError, ValueError) as error:
         word = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         reason = f"cannot be read ({word}); check its rights"

@@ -73,18 +73,20 @@ class PlannedResults:
 
     def read(self, item: Item) -> Result | Failure:
         """A slide's result, or why it has none that the plan asks for."""
+        if failure := self._recorded(item):  # before a result that stands: it is of an earlier run, and out of date
+            return failure
         folder = self._places.folder(item.slide_id)
         if not self._places.record(item.slide_id).is_file():
-            return self._recorded(item) or Failure(NOT_SCREENED, "not screened yet")
+            return Failure(NOT_SCREENED, "not screened yet")
         try:
             record = _read_object(self._places.record(item.slide_id), _RECORD_FIELDS)
             summary = _read_object(folder / SUMMARY, _SUMMARY_FIELDS)
         except ValueError as error:
-            return self._recorded(item) or Failure(DAMAGED, f"{error}; remove the folder and run again")
+            return Failure(DAMAGED, f"{error}; remove the folder and run again")
         if not (folder / PREDICTIONS).is_file():
             return Failure(DAMAGED, f"{item.slide_id}/{PREDICTIONS}: missing; remove the folder and run again")
         if other := self._other_part(item, record["key"]):
-            return self._recorded(item) or Failure(NOT_SCREENED, f"not screened yet with {_WORDS[other]}")
+            return Failure(NOT_SCREENED, f"not screened yet with {_WORDS[other]}")
         return Result(record, summary, folder / PREDICTIONS)
 
     def _other_part(self, item: Item, key: dict[str, Any]) -> str | None:

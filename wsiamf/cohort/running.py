@@ -154,7 +154,9 @@ def _no_leftovers(item: Item, orders: Orders) -> Iterator[None]:
     """Remove what a killed process left of the slide, before and, where a child was ended, after."""
     folder = orders.places.folder(item.slide_id)
     remove_leftovers(folder)
-    remove_leftovers(orders.places.failure(item.slide_id))
+    failure = orders.places.failure(item.slide_id)
+    remove_leftovers(failure)
+    failure.unlink(missing_ok=True)  # before the result stands: a kill in between must not leave both
     try:
         yield
     finally:

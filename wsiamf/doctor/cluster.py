@@ -35,7 +35,7 @@ def cluster(scheduler: str | None, scheduler_file: Path | None, *, timeout_s: fl
         )
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its own talk of failed tries; ours is one line
     try:
-        with Client(name, timeout=timeout_s, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        with Client(name, timeout=timeout_s, set_as_default=False) as client:
             workers = _versions_of_workers(client)
     except (OSError, TimeoutError, ValueError) as error:
         reason = " ".join(str(error).split()) or f"no answer within {timeout_s:g} s"
