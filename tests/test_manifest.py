@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,11 @@ class TestManifest:
     def test_no_manifest(self, tmp_path: Path) -> None:
         assert "no such manifest" in refusal(tmp_path / "m.csv")
         assert "is a folder, not a manifest" in refusal(tmp_path)
+
+    def test_a_pipe_is_not_waited_for(self, files: Path) -> None:
+        os.mkfifo(files / "pipe.svs")
+        (said,) = problems(manifest(files, "slide,points\npipe.svs,a.csv\n"))
+        assert said.endswith("pipe.svs: is not a plain file; name the file itself.")
 
     def test_a_long_list_of_problems_is_cut(self, tmp_path: Path) -> None:
         path = manifest(tmp_path, "slide,points\n" + "".join(f"{k}.svs,{k}.csv\n" for k in range(400)))

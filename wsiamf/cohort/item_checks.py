@@ -85,6 +85,8 @@ def _check_file(draft: Draft, column: str, path: Path, of_folder: str, problems:
             reason = f"is a folder; {of_folder}"
         elif not path.exists():
             reason = "no such file; correct the path (relative ones start at the manifest's folder)"
+        elif not path.is_file():
+            reason = "is not a plain file; name the file itself"  # a pipe would be waited for
         else:
             with path.open("rb") as stream:
                 reason = "" if stream.read(1) else "is empty; copy it again"
