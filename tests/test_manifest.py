@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ class TestManifest:
             "row 4: slide",
             "row 4: points",
             "row 5: mpp '99' is no number from 0.05 to 20 um per px",
-            "row 5: slide-id 'x/y': must be one plain folder name",
+            "row 5: slide_id 'x/y' must be one plain folder name",
             "row 6: has 6 cells, the header 5",
             "row 7: slide_id 'id' is that of row 6 too",
             "row 8: slide_id 'review' is a name that the cohort's own files have",
@@ -173,6 +174,7 @@ class TestManifest:
             ("slide,points\na.svs,a.csv\nA.svs,a.csv\n", "row 2: slide_id 'A' is that of row 1 too"),
             ("slide,points,slide_id\na.svs,a.csv,é\nb.svs,b.csv,e\u0301\n", "is that of row 1 too; give them two ids"),
             (f"slide,points,slide_id\na.svs,a.csv,{'x' * 201}\n", "is too long for a folder's name"),
+            ("slide,points\nb:c.svs,a.csv\n", "slide_id 'b:c' must be one plain folder name"),
             ("slide,points,slide_id\na.svs,a.csv,.wsiamf-cohort\n", "is a name that the cohort's own files have"),
             ("slide,points,slide_id\na.svs,a.csv,COHORT.CSV\n", "is a name that the cohort's own files have"),
             (f"slide,points\na.svs,a.csv\n{'x' * 300}.svs,b.csv\n", ".svs: cannot be read (File name too long)"),
@@ -202,6 +204,23 @@ class TestManifest:
     def test_no_manifest(self, tmp_path: Path) -> None:
         assert "no such manifest" in refusal(tmp_path / "m.csv")
         assert "is a folder, not a manifest" in refusal(tmp_path)
+
+    def test_a_path_that_no_file_can_have(self, files: Path) -> None:
+        # far enough from the start that the file is not taken for a binary one
+        path = manifest(files, f"slide,points\na.svs,a.csv{' ' * 5000}\nb\0.svs,b.csv\n")
+        said, _of_its_id = problems(path)
+        assert said.startswith("row 2: slide")
+        assert "b\ufffd.svs: no such file" in said  # shown without the byte, which a terminal might obey
+
+    def test_damaged_names_of_columns(self, files: Path) -> None:
+        pd.DataFrame({"slide": ["a.svs"], "points": ["a.csv"]}).to_parquet(files / "m.parquet")
+        (files / "m.parquet").write_bytes((files / "m.parquet").read_bytes().replace(b"points", b"poi\xb3ts"))
+        assert "not a readable Parquet file" in refusal(files / "m.parquet")
+
+    def test_a_pipe_is_not_waited_for(self, files: Path) -> None:
+        os.mkfifo(files / "pipe.svs")
+        (said,) = problems(manifest(files, "slide,points\npipe.svs,a.csv\n"))
+        assert said.endswith("pipe.svs: is not a plain file; name the file itself.")
 
     def test_a_long_list_of_problems_is_cut(self, tmp_path: Path) -> None:
         path = manifest(tmp_path, "slide,points\n" + "".join(f"{k}.svs,{k}.csv\n" for k in range(400)))

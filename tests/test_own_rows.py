@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from wsiamf.candidates import delimited, midog_json, parquet_points, read_candidates
 from wsiamf.candidates.own_rows import own_rows_sha256, slide_names_in
+from wsiamf.candidates.parsed_file import forget_last_file
 from wsiamf.errors import CandidateError
 from wsiamf.files import sha256_file
 from wsiamf.geometry import Bounds, SlideFrame
@@ -226,6 +227,13 @@ class TestOneParse:
         for path in (first, second, first):
             own(path)
         assert parsed == [first, second, first]
+
+    def test_what_is_kept_can_be_freed(self, tmp_path: Path, parsed: list[Path]) -> None:
+        path = settled(write_csv(tmp_path / "1.csv", ROWS))
+        own(path)
+        forget_last_file()
+        own(path)
+        assert parsed == [path, path]
 
     def test_a_file_for_one_slide_is_not_kept(self, tmp_path: Path, parsed: list[Path]) -> None:
         path = settled(write_csv(tmp_path / "1.csv", ROWS[:1]))

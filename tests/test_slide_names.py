@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wsiamf.errors import ConfigError
-from wsiamf.slide_names import base_name, result_folder_name
+from wsiamf.slide_names import base_name, is_slide_name, result_folder_name
 
 
 def test_base_name_knows_both_kinds_of_slash() -> None:
@@ -32,6 +32,16 @@ def test_base_name_knows_both_kinds_of_slash() -> None:
 )
 def test_a_slides_name_is_its_file_name_without_a_known_suffix(tmp_path: Path, name: str, stem: str) -> None:
     assert result_folder_name(tmp_path / name, None) == stem
+
+
+@pytest.mark.parametrize("name", ["a.svs", "A.NDPI", "a.b.ome.tif", "1.dcm"])
+def test_slides_are_known_by_their_suffix(name: str) -> None:
+    assert is_slide_name(name)
+
+
+@pytest.mark.parametrize("name", ["a", "svs", "a.csv", "a.svs.bak", "a.png", "a.JPG", "._a.svs", ".svs"])
+def test_other_files_are_no_slides(name: str) -> None:
+    assert not is_slide_name(name)
 
 
 def test_a_folder_keeps_its_whole_name(tmp_path: Path) -> None:

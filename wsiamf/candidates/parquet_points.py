@@ -64,7 +64,7 @@ def _read_table(path: Path) -> PointTable:
 def _arrow_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of damaged names
         raise CandidateError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}.") from error
 
 

@@ -38,6 +38,10 @@ class _LastFile:
                 self._values[kind] = value
             return value
 
+    def forget(self) -> None:
+        with self._lock:
+            self._file, self._values = None, {}
+
 
 _LAST_FILE: Final = _LastFile()
 
@@ -52,6 +56,11 @@ def read_once(path: Path, kind: str, read: Callable[[Path], T], worth_keeping: C
         worth_keeping: Whether another slide may ask for the value.
     """
     return _LAST_FILE.value(path, kind, read, worth_keeping)
+
+
+def forget_last_file() -> None:
+    """Free what is kept: for a process that goes on without points."""
+    _LAST_FILE.forget()
 
 
 def points_sha256(path: Path) -> str:

@@ -69,10 +69,10 @@ def _parquet_cells(path: Path) -> Cells:
     try:
         table = pq.read_table(path)
         columns = [_texts(column) for column in table.columns]
-    except (pa.ArrowException, OSError) as error:
+        header = [str(name).strip() for name in table.column_names]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}; {_REMEDY}.") from error
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    return Cells([str(name).strip() for name in table.column_names], rows)
+    return Cells(header, [list(row) for row in zip(*columns, strict=True)])
 
 
 def _texts(values: pa.ChunkedArray) -> list[str]:

@@ -19,6 +19,7 @@ from wsiamf.slide_names import result_folder_name
 from wsiamf.slides import dicom_series
 
 _HIDDEN: Final = ".wsiamf-"
+_RESERVED: Final = frozenset(map(str.casefold, RESERVED_NAMES))
 _LONGEST_ID: Final = 200  # bytes; file systems take 255, and files are named after slides
 _NEAREST_NAMED: Final = 20  # names compared with all names of a file; a long manifest would take hours
 
@@ -30,12 +31,10 @@ class Draft:
     Args:
         where: How a message names it: ``row 3``, or the slide's file name.
         item: What is to be checked.
-        named: Whether the user gave the slide_id.
     """
 
     where: str
     item: Item
-    named: bool = False
 
 
 def check_items(
@@ -85,6 +84,8 @@ def _check_file(draft: Draft, column: str, path: Path, of_folder: str, problems:
             reason = f"is a folder; {of_folder}"
         elif not path.exists():
             reason = "no such file; correct the path (relative ones start at the manifest's folder)"
+        elif not path.is_file():
+            reason = "is not a plain file; name the file itself"  # a pipe would be waited for
         else:
             with path.open("rb") as stream:
                 has_content = bool(stream.read(1))
@@ -99,14 +100,12 @@ def _check_file(draft: Draft, column: str, path: Path, of_folder: str, problems:
 
 def _check_id(draft: Draft, problems: Problems) -> None:
     name = draft.item.slide_id
-    if draft.named:
-        try:
-            result_folder_name(draft.item.slide, name)
-        except ConfigError as error:
-            problems.add(draft.item.row, f"{draft.where}: {str(error).removeprefix('--')}")
-            return
     reason = ""
-    if _folded(name) in {_folded(reserved) for reserved in RESERVED_NAMES} or _folded(name).startswith(_HIDDEN):
+    try:
+        result_folder_name(draft.item.slide, name)
+    except ConfigError as error:
+        reason = str(error).partition(": ")[2].rstrip(".")
+    if _folded(name) in _RESERVED or _folded(name).startswith(_HIDDEN):
         reason = "is a name that the cohort's own files have"
     elif len(os.fsencode(name)) > _LONGEST_ID:
         reason = "is too long for a folder's name"
@@ -134,15 +133,12 @@ def _folded(name: str) -> str:
 
 def _slide_key(draft: Draft) -> object:
     """One key for all paths and files that are the same slide."""
-    path = Path(os.path.realpath(draft.item.slide))
-    if path.suffix.lower() == ".dcm":
-        try:
-            series = dicom_series(path)
-        except (OSError, ValueError):  # noted as a file that cannot be read
-            series = None
-        if series is not None:
-            return (path.parent, series)
-    return path
+    try:
+        path = Path(os.path.realpath(draft.item.slide))
+        series = dicom_series(path) if path.suffix.lower() == ".dcm" else None
+    except (OSError, ValueError):  # noted as a file that cannot be read
+        return draft.item.slide
+    return path if series is None else (path.parent, series)
 
 
 def _check_cases(drafts: Sequence[Draft], problems: Problems) -> None:

@@ -110,7 +110,7 @@ def _draft(row: int, values: Mapping[str, str], folder: Path, problems: Problems
         tumor=stated.get("tumor"),
         scanner=stated.get("scanner"),
     )
-    return Draft(f"row {row}", item, named="slide_id" in stated)
+    return Draft(f"row {row}", item)
 
 
 def _own_id(slide: Path) -> str:

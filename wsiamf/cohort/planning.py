@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from wsiamf.candidates.own_rows import own_rows_sha256
+from wsiamf.candidates.parsed_file import forget_last_file
 from wsiamf.cohort.items import Classes, Item
 from wsiamf.cohort.places import Places
 from wsiamf.config import ScreenOptions, parse_screen_options
@@ -171,6 +172,7 @@ def due(
     for n, item in enumerate(chosen, start=1):
         judged[item.slide_id] = today.judge(item)
         on_progress(n, len(chosen))
+    forget_last_file()  # of many slides' points: the children read them, this process waits for hours
 
     def of_kind(*kinds: str) -> tuple[Item, ...]:
         return tuple(item for item in chosen if judged[item.slide_id].kind in kinds)

@@ -8,6 +8,7 @@ from typing import Final
 from wsiamf.errors import ManifestError
 
 _MOST_SHOWN: Final = 50
+_UNPRINTABLE: Final = "\ufffd"  # in place of what a terminal might obey
 
 
 @dataclass
@@ -28,7 +29,8 @@ class Problems:
             order: Number of the row that it is about, 0 for the file as a whole; lines are shown in this order.
             text: What is wrong and the remedy.
         """
-        self.lines.append((order, " ".join(text.split())))
+        shown = "".join(letter if letter.isprintable() else _UNPRINTABLE for letter in " ".join(text.split()))
+        self.lines.append((order, shown))
 
     def raise_any(self) -> None:
         """Raise a ``ManifestError`` of all problems noted so far; nothing where there are none."""
