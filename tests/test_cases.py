@@ -98,8 +98,14 @@ class TestIdentity:
         row = case_row(cases[0])
         assert (row["tumor"], row["scanner"], row["group"]) == ("mixed", "mixed", None)
         tumor, scanner = case_warnings(cases)
-        assert "case A: its slides state several values of tumor (breast, lung)" in tumor
+        assert tumor == "1 case has slides with several values of tumor (A: breast, lung): they stand under mixed."
         assert "count more than once" in scanner
+
+    def test_one_warning_however_many_cases_conflict(self) -> None:
+        rows = [slide_row(f"s{k}", f"c{k // 2}", group=f"g{k}") for k in range(16)]
+        (warning,) = case_warnings(gather_cases(rows))
+        assert warning.startswith("8 cases have slides with several values of group (c0: g0, g1; ")
+        assert "; and 3 more" in warning
 
     def test_what_one_slide_leaves_out_another_states(self) -> None:
         cases = gather_cases([slide_row("s1"), slide_row("s2", group="g1")])

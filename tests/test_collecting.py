@@ -292,7 +292,7 @@ class TestPages:
         assert "Research use only" in page
         assert "| s4 | crash | 2 | s4.svs: damaged \\| torn |" in page
         assert "- 1 slide: N blocks of the overview are unreadable." in page
-        assert "several values of scanner (S1, S2)" in page
+        assert "1 case has slides with several values of scanner (A: S1, S2)" in page
 
     def test_methods_say_what_was_done(self, places: Places) -> None:
         items = write_mixture(places)
@@ -303,6 +303,7 @@ class TestPages:
             "wsiamf 0.1.0 (algorithm version 2)",
             f"{record['model']['title']} (sha256 {record['model']['sha256']})",
             "openvino, f32, on cpu",
+            "Crops were read at the slides' own resolution.",
             "`ami-br-2025`",
             "probability of 0.4 (`count`)",
             "closer than 7.5 µm",
@@ -315,6 +316,14 @@ class TestPages:
         ):
             assert said in page
         assert "score below" not in page
+
+    def test_methods_name_resampled_slides(self, places: Places) -> None:
+        items = write_mixture(places)
+        reading = {"level": 0, "resampled": True, "upsampled": True}
+        places.record("s2").write_text(json.dumps(made_record(items[1]) | {"reading": reading}))
+        collect(places)
+        page = (places.out / "methods.md").read_text()
+        assert "Crops of 1 of 3 slides were resampled to the model's resolution, 1 of them from a coarser one." in page
 
     def test_mixed_backends_are_said(self, places: Places) -> None:
         items = write_mixture(places)

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from tests.conftest import ROOT
 from tests.test_cases import failed, slide_row
 from wsiamf.cohort.bootstrap import (
+    COVERAGE,
     MIN_CASES,
     drawn_totals,
     effective_cases,
@@ -38,6 +40,20 @@ def twenty_cases() -> list[tuple[int, int]]:
     random = np.random.default_rng(3)
     n = random.integers(5, 60, 20)
     return [(int(amf), int(all_ - amf)) for amf, all_ in zip(random.binomial(n, 0.25), n, strict=True)]
+
+
+def measured_coverage() -> dict[str, list[float]]:
+    """Coverage with ten cases or more, of whole sets, of single tumours, and Wilson's, as the benchmark's page has it."""
+    text = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+    own = text.split("## Coverage of a cohort's intervals")[1].split("\n## ")[0]
+    lines = [line for line in own.splitlines() if "| pooled |" in line or "| mean of cases |" in line]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    found: dict[str, list[float]] = {"whole": [], "tumour": [], "Wilson": []}
+    for name, _figure, _five, _eight, *enough, _percentile, _bca, _bootstrap_t, wilsons in rows:
+        kind = "whole" if name.startswith(("AMi-Br", "MIDOG")) else "tumour"
+        found[kind] += [float(cell) for cell in enough if cell]
+        found["Wilson"] += [float(cell) for cell in wilsons.split(" to ") if cell]
+    return found
 
 
 class TestFigures:
@@ -155,6 +171,22 @@ class TestStrata:
         ]
         flow = flow_fields(rows, gather_cases(rows))
         assert list(flow.values()) == [4, 1, 3, 3, 2, 1, 3, 1, 1]
+
+
+class TestMeasuredCoverage:
+    """What is said of the intervals is what was measured (``benchmarks/cohort_coverage.py``)."""
+
+    def test_enough_to_be_called_95(self) -> None:
+        measured = measured_coverage()
+        assert (len(measured["whole"]), len(measured["tumour"])) == (40, 28)
+        assert min(measured["whole"] + measured["tumour"]) >= 0.90
+
+    def test_the_words(self) -> None:
+        ranges = {kind: f"{min(values):.2f} to {max(values):.2f}" for kind, values in measured_coverage().items()}
+        assert f"{ranges['whole']} on AMi-Br" in COVERAGE
+        assert f"{ranges['tumour']} on single tumours" in COVERAGE
+        assert f"covers {ranges['Wilson']} of them" in COVERAGE
+        assert f"{MIN_CASES} to 80 cases" in COVERAGE
 
 
 class TestBootstrap:

@@ -6,7 +6,7 @@ single one of any slide. None of them has an interval of its own: figures of sev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +37,8 @@ RULES: Final = {
 """Named in ``cohort.json``."""
 
 _TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
+_COUNTED: Final = (("mf", "ok"), ("amf", "amf"))
+_NAMED: Final = 5  # cases in a warning; ``cases.csv`` has all of them
 _SUMS: Final = ("n_candidates", "n_ok", "n_amf", "n_nmf", "n_hard")
 
 COLUMNS: Final = pa.schema(
@@ -131,19 +133,22 @@ def case_warnings(cases: Sequence[Case]) -> list[str]:
             f"{alone} of {sum(len(case.rows) for case in cases)} slides have no case_id and are taken for a case each; "
             "where slides share a patient, intervals are too narrow."
         )
-    return found + [text for case in cases for text in _conflicts(case)]
+    return found + [text for name in PROPERTIES if (text := _conflict(cases, name)) is not None]
 
 
-def _conflicts(case: Case) -> Iterator[str]:
-    for name in PROPERTIES:
-        values = case.stated(name)
-        if len(values) < 2:
-            continue
-        said = f"case {case.name}: its slides state several values of {name} ({', '.join(values)})"
-        if name == "scanner":
-            yield f"{said}; if they are scans of the same tissue, its figures count more than once."
-        else:
-            yield f"{said}; it stands under {MIXED}."
+def _conflict(cases: Sequence[Case], name: str) -> str | None:
+    """Which cases' slides state several values of a property, the first of them by name; None where none do."""
+    named = [f"{case.name}: {', '.join(case.stated(name))}" for case in cases if case.value(name) == MIXED]
+    if not named:
+        return None
+    more = f"; and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    meaning = (
+        "figures go by the slide's scanner, and count more than once where they are scans of the same tissue"
+        if name == "scanner"
+        else f"they stand under {MIXED}"
+    )
+    cases_word = "case has" if len(named) == 1 else "cases have"
+    return f"{len(named)} {cases_word} slides with several values of {name} ({'; '.join(named[:_NAMED])}{more}): {meaning}."
 
 
 def _known(case: Case, column: str) -> bool:
@@ -167,9 +172,6 @@ def _densities(case: Case) -> Row:
         f"{name}_per_mm2": significant(case.total(f"n_{of}") / area) if area else None for name, of in _COUNTED
     }
     return {"area_mm2": significant(area) if _known(case, "area_mm2") else None} | densities
-
-
-_COUNTED: Final = (("mf", "ok"), ("amf", "amf"))
 
 
 def _hotspot(case: Case) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from wsiamf.cohort.pooled import EXPECTED, MEAN, POOLED
@@ -121,23 +121,32 @@ def methods_page(document: Fields) -> str:
 
 
 def _classification(slides: dict[str, list[Fields]]) -> str:
+    versions, algorithms = (_list(map(str, _values(slides, name))) for name in ("wsiamf", "algorithm_version"))
     models = _list(f"{one['title']} (sha256 {one['sha256']})" for one in _values(slides, "model"))
-    computed = _list(
-        f"{one['backend']}, {one['precision']}, on {one['device_class']}" for one in _values(slides, "computed_with")
-    )
+    computed = _values(slides, "computed_with")
+    computed_with = _list(f"{one['backend']}, {one['precision']}, on {one['device_class']}" for one in computed)
     definitions = _list(f"`{one}`" for one in _values(slides, "definition"))
-    cut_offs = _list(
-        f"{one['p_atypical']:g} (`{one['name']}`)" if one["name"] != "given" else f"{one['p_atypical']:g}"
-        for one in _values(slides, "thresholds")
-    )
-    hard = _list(f"{one['p_hard']:g}" for one in _values(slides, "thresholds"))
+    thresholds = _values(slides, "thresholds")
+    cut_offs = _list(f"{one['p_atypical']:g} (`{one['name']}`)" for one in thresholds)
+    hard = _list(f"{one['p_hard']:g}" for one in thresholds)
     return (
-        f"Candidate mitotic figures were classified as atypical (AMF) or normal (NMF) with wsiamf "
-        f"{_list(map(str, _values(slides, 'wsiamf')))} (algorithm version "
-        f"{_list(map(str, _values(slides, 'algorithm_version')))}), model {models}, computed with {computed}. What is atypical "
-        f"follows the convention {definitions}. A figure was called AMF from a calibrated probability of {cut_offs} on, and "
+        f"Candidate mitotic figures were classified as atypical (AMF) or normal (NMF) with wsiamf {versions} (algorithm "
+        f"version {algorithms}), model {models}, computed with {computed_with}. What is atypical follows the convention "
+        f"{definitions}. {_resolution(slides)} A figure was called AMF from a calibrated probability of {cut_offs} on, and "
         f"marked as hard, likely to divide experts, from a probability of {hard} on."
     )
+
+
+def _resolution(slides: dict[str, list[Fields]]) -> str:
+    def slides_that_are(name: str) -> int:
+        return sum(one["n_slides"] for one in slides["reading"] if one["value"][name])
+
+    resampled, upsampled = slides_that_are("resampled"), slides_that_are("upsampled")
+    if not resampled:
+        return "Crops were read at the slides' own resolution."
+    total = sum(one["n_slides"] for one in slides["reading"])
+    coarser = f", {upsampled} of them from a coarser one" if upsampled else ""
+    return f"Crops of {resampled} of {total} slides were resampled to the model's resolution{coarser}."
 
 
 def _counting(slides: dict[str, list[Fields]], options: Fields) -> str:
@@ -203,10 +212,10 @@ def _values(slides: dict[str, list[Fields]], name: str) -> list[Any]:
     return [one["value"] for one in slides[name]]
 
 
-def _list(texts: Any) -> str:
+def _list(texts: Iterable[str]) -> str:
     """Distinct texts in their order, with commas and an ``and``."""
     *first, last = dict.fromkeys(texts)
-    return f"{', '.join(first)} and {last}" if first else str(last)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _count(n: int, noun: str) -> str:

@@ -29,6 +29,7 @@ class Provenance:
         self._count("algorithm_version", record["algorithm_version"])
         self._count("model", record["model"])
         self._count("computed_with", {name: record[name] for name in _COMPUTED_WITH})
+        self._count("reading", {name: record["reading"][name] for name in ("resampled", "upsampled")})
         self._count("error_rates", record["key"]["error_rates"])
         self._count("versions", record["versions"])
         for name in _SUMMARY_FACTS:
