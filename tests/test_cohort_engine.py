@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +15,8 @@ from distributed import Client
 
 from tests.cohort_runner import write_run
 from tests.dask_processes import DaskProcesses, dask_processes, kill_group
-from tests.made_cohort import ROOT, hooked_path, make_items, make_orders, results
+from tests.made_cohort import hooked_path, make_items, make_orders, results
+from tests.run_processes import children_of, is_running, start_runner, wait_until
 from tests.tiny_model import tiny_bundle
 from wsiamf.cohort.children import ChildPool
 from wsiamf.cohort.cluster import cluster
@@ -84,39 +83,21 @@ def plain(events: Sequence[Outcome | Progress]) -> set[Outcome]:
     return {replace(event, seconds=0.0) for event in events if isinstance(event, Outcome)}
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not come about"
-        time.sleep(0.02)
+class TestInOneProcess:
+    def test_an_interruption_within_a_slide_leaves_nothing(
+        self, items: list[Item], model: Path, tmp_path: Path
+    ) -> None:
+        def interrupt(event: Outcome | Progress) -> None:
+            if isinstance(event, Progress):
+                raise KeyboardInterrupt
 
-
-def children_of(out: Path) -> list[psutil.Process]:
-    """Child processes that work for ``out``, by their log."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if (
-                "wsiamf.cohort.child" in process.cmdline()
-                and Path(f"/proc/{process.pid}/fd/2").readlink().is_relative_to(out)
-                and process.status() != psutil.STATUS_ZOMBIE
-            ):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
-def start_runner(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.cohort_runner", str(folder), *arguments],
-        env=os.environ | {"PYTHONPATH": hooked_path()},
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+        pool = ChildPool()
+        with pytest.raises(KeyboardInterrupt):
+            run_serial(items, make_orders(tmp_path, model), interrupt, pool=pool)
+        assert pool.children() == []
+        assert children_of(tmp_path) == []
+        assert list(tmp_path.glob(".wsiamf-*")) == [tmp_path / ".wsiamf-cohort"]
+        assert list((tmp_path / ".wsiamf-cohort" / "locks").glob("*.slide")) == []
 
 
 class TestOnTcp:
@@ -284,13 +265,6 @@ class TestKilled:
         again = make_orders(out, model)
         run_serial(rest, again, seen.append, pool=ChildPool())
         assert results(out) == undisturbed[0]
-
-
-def is_running(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.mark.parametrize(
