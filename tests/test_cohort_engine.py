@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from wsiamf.cohort.children import ChildPool
 from wsiamf.cohort.cluster import cluster
 from wsiamf.cohort.engine import Progress, probe, run_on_dask, run_serial, worker_number
 from wsiamf.cohort.items import Item
+from wsiamf.cohort.locks import living_holder, read_owner
 from wsiamf.cohort.running import Outcome
 from wsiamf.errors import CohortError
 
@@ -193,6 +195,39 @@ class TestKilled:
         assert run_on_dask(slow, client, orders, kill_one) == {"done": 3}
         assert killed
         assert list(orders.places.failures.glob("*")) == []
+
+    def test_a_slide_whose_workers_die_each_time_is_set_aside(
+        self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+        orders = make_orders(tmp_path / "out", model)
+        lock = orders.places.locks / "hang.slide"
+        killed: list[int] = []
+
+        def new_holder() -> bool:
+            owner = living_holder(lock)
+            return owner is not None and owner.pid not in (0, *killed)
+
+        def kill_each() -> None:
+            for _ in range(2):
+                wait_until(new_holder)
+                owner = read_owner(lock)
+                assert owner is not None
+                killed.append(owner.pid)
+                os.kill(owner.pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_each)
+        seen: list[Outcome | Progress] = []
+        with (
+            dask_processes(tmp_path / "dask", 1) as processes,
+            cluster(0, 1, scheduler_file=processes.scheduler_file) as client,
+        ):
+            killer.start()
+            tally = run_on_dask(make_items(tmp_path / "slides", ["hang", "a"]), client, orders, seen.append)
+            killer.join()
+        assert tally == {"failed": 1, "done": 1}
+        assert [(one.kind, one.attempts) for one in plain(seen) if one.status == "failed"] == [("crash", 2)]
+        assert orders.places.failure("hang").is_file()
 
     def test_a_killed_client_leaves_nothing_that_runs(
         self, items: list[Item], model: Path, undisturbed: tuple[dict[str, str], list[Outcome]], tmp_path: Path
