@@ -63,7 +63,7 @@ def on_tcp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
 @pytest.fixture(scope="module")
 def client(on_tcp: DaskProcesses) -> Iterator[Client]:
     with cluster(0, 1, scheduler=on_tcp.address) as client:
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=120)
         yield client
 
 
@@ -165,7 +165,7 @@ class TestOnTcp:
         classes = replace(next(iter(probe(client, orders).values())), device_class="cuda")
         worker = on_tcp.add_worker("--resources", "GPU=1", "--name", "tagged-0")
         try:
-            client.wait_for_workers(3, timeout=60)
+            client.wait_for_workers(3, timeout=120)
             # Every child here computes on the CPU, so the first slide ends the run: by the tagged worker's hand.
             with pytest.raises(CohortError, match="device_class cpu in place of cuda"):
                 run_on_dask(items[:1], client, replace(orders, classes=classes), lambda _event: None)
@@ -240,9 +240,9 @@ class TestKilled:
             started = [psutil.Process(runner.pid), *psutil.Process(runner.pid).children(recursive=True)]
             assert len(children_of(out)) == 2
             runner.kill()
-        wait_until(lambda: not any(is_running(process) for process in started), 10)
+        wait_until(lambda: not any(is_running(process) for process in started), 20)
         with start_runner(tmp_path) as runner:
-            said, errors = runner.communicate(timeout=60)
+            said, errors = runner.communicate(timeout=120)
         assert runner.returncode == 1, errors
         assert "abort failed its process was killed (SIGABRT): pixman: the sky fell" in said
         assert results(out) == undisturbed[0]
@@ -255,7 +255,7 @@ class TestKilled:
             assert runner.stdout.readline() == "begins\n"
             wait_until(lambda: len(list((out / ".wsiamf-cohort" / "locks").glob("*.slide"))) == 2)
             os.killpg(runner.pid, signal.SIGINT)  # as a terminal does: to the workers, too
-            _, errors = runner.communicate(timeout=60)
+            _, errors = runner.communicate(timeout=120)
         assert errors == "interrupted\n"
         assert runner.returncode == 1
         assert children_of(out) == []
@@ -268,7 +268,7 @@ class TestKilled:
             assert first.stdout is not None
             assert first.stdout.readline() == "begins\n"
             with start_runner(tmp_path) as second:
-                _, errors = second.communicate(timeout=60)
+                _, errors = second.communicate(timeout=120)
             kill_group(first)
         assert second.returncode == 1
         assert "another run works in this folder" in errors
