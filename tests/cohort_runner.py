@@ -17,7 +17,7 @@ from wsiamf.cohort.cluster import cluster
 from wsiamf.cohort.engine import Progress, probe, run_on_dask
 from wsiamf.cohort.items import Item
 from wsiamf.cohort.locks import run_lock
-from wsiamf.cohort.running import Orders, Outcome
+from wsiamf.cohort.running import Orders, Outcome, sweep
 from wsiamf.errors import WsiamfError
 
 
@@ -43,6 +43,7 @@ def run(folder: Path, scheduler_file: Path | None, say: Callable[[str], None]) -
             say(f"outcome {event.slide_id} {event.status} {event.reason or ''}")
 
     with run_lock(orders.places.locks), cluster(2, 1, scheduler_file=scheduler_file) as client:
+        sweep(orders.places, [item.slide_id for item in items])
         classes = set(probe(client, orders).values())
         assert len(classes) == 1
         orders = replace(orders, classes=classes.pop())

@@ -6,11 +6,11 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests.made_cohort import ROOT, hooked_path, make_items, make_orders, results
+from tests.run_processes import wait_until
 from tests.tiny_model import tiny_bundle
 from wsiamf.cohort.children import (
     ChildCrashedError,
@@ -29,8 +30,8 @@ from wsiamf.cohort.children import (
     SlideFailedError,
 )
 from wsiamf.cohort.items import Item
-from wsiamf.cohort.locks import Lock
-from wsiamf.cohort.running import Orders, screen_item
+from wsiamf.cohort.locks import Lock, slide_lock
+from wsiamf.cohort.running import Orders, screen_item, sweep
 from wsiamf.errors import CohortError, OutputError
 
 NAMES = ["good", "other", "noisy", "bug", "abort", "exit", "flaky", "hang"]
@@ -38,14 +39,6 @@ NAMES = ["good", "other", "noisy", "bug", "abort", "exit", "flaky", "hang"]
 
 def nothing(_done: int, _total: int) -> None:
     """No progress to show."""
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Until a callable is true."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not come about"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +163,24 @@ class TestOneSlide:
         for name in left:
             (out / name).rmdir()
 
+    def test_a_sweep_removes_what_nobody_works_on(
+        self, pool: ChildPool, items: dict[str, Item], orders: Orders, tmp_path: Path
+    ) -> None:
+        own = replace(orders, child=replace(orders.child, out=str(tmp_path)))
+        places = own.places
+        places.locks.mkdir(parents=True)
+        for name in (".wsiamf-good-abcd_123", ".wsiamf-other-abcd_123", ".wsiamf-strange-abcd_123"):
+            (tmp_path / name).mkdir()
+        dead = {"host": socket.gethostname(), "pid": 2**22 + 1, "started": 1.0, "kind": "slide", "token": "t"}
+        (places.locks / "bug.slide").write_text(json.dumps(dead))
+        with slide_lock(places.locks, "other", wait_s=0):
+            sweep(places, ["good", "other", "bug", "none"])
+            assert [path.name for path in places.locks.glob("*.slide")] == ["other.slide"]
+        assert {path.name for path in tmp_path.glob(".wsiamf-*-????????")} == {
+            ".wsiamf-other-abcd_123",
+            ".wsiamf-strange-abcd_123",
+        }
+
     def test_a_slide_that_another_run_works_on(self, pool: ChildPool, items: dict[str, Item], orders: Orders) -> None:
         lock = Lock(orders.places.locks / "good.slide", "slide")
         try:
@@ -258,6 +269,15 @@ class TestEnds:
                 child.classes()
                 threading.Timer(0.2, os.kill, [child.pid, signal.SIGKILL]).start()
                 child.screen(request(items["hang"], orders), limit_s=None, on_progress=nothing)
+
+    def test_signals_to_the_whole_group_are_left_to_the_parent(
+        self, pool: ChildPool, items: dict[str, Item], orders: Orders
+    ) -> None:
+        with pool.lend(orders.child) as child:
+            child.classes()
+            os.kill(child.pid, signal.SIGINT)
+            os.kill(child.pid, signal.SIGTERM)
+            child.screen(request(items["good"], orders), limit_s=None, on_progress=nothing)
 
     def test_a_time_limit_ends_the_process(self, pool: ChildPool, items: dict[str, Item], orders: Orders) -> None:
         with pytest.raises(ChildTimedOutError), pool.lend(orders.child) as child:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +16,14 @@ from distributed import Client
 
 from tests.cohort_runner import write_run
 from tests.dask_processes import DaskProcesses, dask_processes, kill_group
-from tests.made_cohort import ROOT, hooked_path, make_items, make_orders, results
+from tests.made_cohort import hooked_path, make_items, make_orders, results
+from tests.run_processes import children_of, is_running, start_runner, wait_until
 from tests.tiny_model import tiny_bundle
 from wsiamf.cohort.children import ChildPool
 from wsiamf.cohort.cluster import cluster
 from wsiamf.cohort.engine import Progress, probe, run_on_dask, run_serial, worker_number
 from wsiamf.cohort.items import Item
+from wsiamf.cohort.locks import living_holder, read_owner
 from wsiamf.cohort.running import Outcome
 from wsiamf.errors import CohortError
 
@@ -62,7 +63,7 @@ def on_tcp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
 @pytest.fixture(scope="module")
 def client(on_tcp: DaskProcesses) -> Iterator[Client]:
     with cluster(0, 1, scheduler=on_tcp.address) as client:
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=120)
         yield client
 
 
@@ -84,39 +85,21 @@ def plain(events: Sequence[Outcome | Progress]) -> set[Outcome]:
     return {replace(event, seconds=0.0) for event in events if isinstance(event, Outcome)}
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not come about"
-        time.sleep(0.02)
+class TestInOneProcess:
+    def test_an_interruption_within_a_slide_leaves_nothing(
+        self, items: list[Item], model: Path, tmp_path: Path
+    ) -> None:
+        def interrupt(event: Outcome | Progress) -> None:
+            if isinstance(event, Progress):
+                raise KeyboardInterrupt
 
-
-def children_of(out: Path) -> list[psutil.Process]:
-    """Child processes that work for ``out``, by their log."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if (
-                "wsiamf.cohort.child" in process.cmdline()
-                and Path(f"/proc/{process.pid}/fd/2").readlink().is_relative_to(out)
-                and process.status() != psutil.STATUS_ZOMBIE
-            ):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
-def start_runner(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.cohort_runner", str(folder), *arguments],
-        env=os.environ | {"PYTHONPATH": hooked_path()},
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+        pool = ChildPool()
+        with pytest.raises(KeyboardInterrupt):
+            run_serial(items, make_orders(tmp_path, model), interrupt, pool=pool)
+        assert pool.children() == []
+        assert children_of(tmp_path) == []
+        assert list(tmp_path.glob(".wsiamf-*")) == [tmp_path / ".wsiamf-cohort"]
+        assert list((tmp_path / ".wsiamf-cohort" / "locks").glob("*.slide")) == []
 
 
 class TestOnTcp:
@@ -182,7 +165,7 @@ class TestOnTcp:
         classes = replace(next(iter(probe(client, orders).values())), device_class="cuda")
         worker = on_tcp.add_worker("--resources", "GPU=1", "--name", "tagged-0")
         try:
-            client.wait_for_workers(3, timeout=60)
+            client.wait_for_workers(3, timeout=120)
             # Every child here computes on the CPU, so the first slide ends the run: by the tagged worker's hand.
             with pytest.raises(CohortError, match="device_class cpu in place of cuda"):
                 run_on_dask(items[:1], client, replace(orders, classes=classes), lambda _event: None)
@@ -213,6 +196,39 @@ class TestKilled:
         assert killed
         assert list(orders.places.failures.glob("*")) == []
 
+    def test_a_slide_whose_workers_die_each_time_is_set_aside(
+        self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+        orders = make_orders(tmp_path / "out", model)
+        lock = orders.places.locks / "hang.slide"
+        killed: list[int] = []
+
+        def new_holder() -> bool:
+            owner = living_holder(lock)
+            return owner is not None and owner.pid not in (0, *killed)
+
+        def kill_each() -> None:
+            for _ in range(2):
+                wait_until(new_holder)
+                owner = read_owner(lock)
+                assert owner is not None
+                killed.append(owner.pid)
+                os.kill(owner.pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_each)
+        seen: list[Outcome | Progress] = []
+        with (
+            dask_processes(tmp_path / "dask", 1) as processes,
+            cluster(0, 1, scheduler_file=processes.scheduler_file) as client,
+        ):
+            killer.start()
+            tally = run_on_dask(make_items(tmp_path / "slides", ["hang", "a"]), client, orders, seen.append)
+            killer.join()
+        assert tally == {"failed": 1, "done": 1}
+        assert [(one.kind, one.attempts) for one in plain(seen) if one.status == "failed"] == [("crash", 2)]
+        assert orders.places.failure("hang").is_file()
+
     def test_a_killed_client_leaves_nothing_that_runs(
         self, items: list[Item], model: Path, undisturbed: tuple[dict[str, str], list[Outcome]], tmp_path: Path
     ) -> None:
@@ -224,9 +240,9 @@ class TestKilled:
             started = [psutil.Process(runner.pid), *psutil.Process(runner.pid).children(recursive=True)]
             assert len(children_of(out)) == 2
             runner.kill()
-        wait_until(lambda: not any(is_running(process) for process in started), 10)
+        wait_until(lambda: not any(is_running(process) for process in started), 20)
         with start_runner(tmp_path) as runner:
-            said, errors = runner.communicate(timeout=60)
+            said, errors = runner.communicate(timeout=120)
         assert runner.returncode == 1, errors
         assert "abort failed its process was killed (SIGABRT): pixman: the sky fell" in said
         assert results(out) == undisturbed[0]
@@ -239,7 +255,7 @@ class TestKilled:
             assert runner.stdout.readline() == "begins\n"
             wait_until(lambda: len(list((out / ".wsiamf-cohort" / "locks").glob("*.slide"))) == 2)
             os.killpg(runner.pid, signal.SIGINT)  # as a terminal does: to the workers, too
-            _, errors = runner.communicate(timeout=60)
+            _, errors = runner.communicate(timeout=120)
         assert errors == "interrupted\n"
         assert runner.returncode == 1
         assert children_of(out) == []
@@ -252,7 +268,7 @@ class TestKilled:
             assert first.stdout is not None
             assert first.stdout.readline() == "begins\n"
             with start_runner(tmp_path) as second:
-                _, errors = second.communicate(timeout=60)
+                _, errors = second.communicate(timeout=120)
             kill_group(first)
         assert second.returncode == 1
         assert "another run works in this folder" in errors
@@ -284,13 +300,6 @@ class TestKilled:
         again = make_orders(out, model)
         run_serial(rest, again, seen.append, pool=ChildPool())
         assert results(out) == undisturbed[0]
-
-
-def is_running(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.mark.parametrize(

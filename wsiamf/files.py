@@ -23,7 +23,7 @@ from wsiamf.errors import OutputError, OutputExistsError
 
 RUN_RECORD = "run.json"
 _HASH_CHUNK = 1 << 20
-_TEMPORARY_PREFIX = ".wsiamf-"
+TEMPORARY_PREFIX = ".wsiamf-"
 _RANDOM_PART = "[a-z0-9_]{8}"  # what tempfile puts behind a prefix
 _LONGEST_NAME = 200  # bytes; file systems end at 255
 _UMASK_LOCK = Lock()
@@ -158,7 +158,7 @@ def remove_leftovers(target: Path) -> list[str]:
     Raises:
         OutputError: A leftover cannot be removed.
     """
-    pattern = re.compile(re.escape(_temporary_prefix(target)) + _RANDOM_PART + f"({re.escape(target.suffix)})?")
+    pattern = leftover_pattern(target)
     with output_errors(target):
         if not target.parent.is_dir():
             return []
@@ -170,11 +170,16 @@ def remove_leftovers(target: Path) -> list[str]:
     return leftovers
 
 
+def leftover_pattern(target: Path) -> re.Pattern[str]:
+    """Which names ``target`` has while it is being written, and no other target has."""
+    return re.compile(re.escape(_temporary_prefix(target)) + _RANDOM_PART + f"({re.escape(target.suffix)})?")
+
+
 def _temporary_prefix(target: Path) -> str:
     name = target.name
     if len(name.encode()) > _LONGEST_NAME:
         name = sha256_bytes(name.encode())[:16]
-    return f"{_TEMPORARY_PREFIX}{name}-"
+    return f"{TEMPORARY_PREFIX}{name}-"
 
 
 def check_replaceable(target: Path, *, overwrite: bool, may_replace: Callable[[Path], None]) -> None:

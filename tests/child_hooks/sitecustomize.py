@@ -2,7 +2,7 @@
 
 ``hang`` hangs in a C call that holds the interpreter's lock; ``abort`` ends its process by SIGABRT, ``flaky`` does so once;
 ``exit`` calls ``exit(3)``; ``noisy`` prints to stdout from Python and from C; ``bug`` raises what nobody foresaw; ``slow``
-takes a second longer.
+takes half a second longer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _misbehave(slide: Path) -> None:
     if name.startswith("bug"):
         raise KeyError("nobody\nforesaw")
     if name.startswith("slow"):
-        time.sleep(1)
+        time.sleep(0.5)
 
 
 def _patch() -> None:

@@ -71,7 +71,11 @@ def _requests() -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Answer requests until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to children too; the parent decides
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # terminals and batch systems send them to children too; the parent decides
+        signal.signal(number, signal.SIG_IGN)
     answers = Answers(_keep_stdout())
     _die_with_parent()
     logging.basicConfig(stream=sys.stderr, format=LOG_FORMAT, level=logging.WARNING)

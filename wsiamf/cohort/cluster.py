@@ -122,7 +122,9 @@ def slurm_cluster(config: SlurmConfig, threads_per_worker: int) -> Any:
         jobqueue = import_module("dask_jobqueue")
     except ImportError as error:
         raise ConfigError("--cluster: dask-jobqueue is not installed; pip install 'wsiamf[slurm]'.") from error
-    return jobqueue.SLURMCluster(**slurm_options(config, threads_per_worker))
+    return jobqueue.SLURMCluster(
+        dashboard_address=_dashboard() or f"{_LOOPBACK}:0", **slurm_options(config, threads_per_worker)
+    )
 
 
 def _dashboard() -> str | None:

@@ -26,7 +26,7 @@ from distributed.scheduler import KilledWorker
 
 from wsiamf.cohort.children import POOL, ChildPool
 from wsiamf.cohort.items import Classes, Item
-from wsiamf.cohort.running import Orders, Outcome, screen_item, warm_up, write_outcome
+from wsiamf.cohort.running import Orders, Outcome, screen_item, warm_up, write_failure
 from wsiamf.errors import CohortError, OutputError
 from wsiamf.machine import gpu_names
 
@@ -178,8 +178,9 @@ class _Flight:
     def cancel(self) -> None:
         """Take back what is not at work yet."""
         self._done.clear()
-        with suppress(*_LOST, TimeoutError):
-            self._client.cancel(list(self._tasks), force=True)
+        if _connected(self._client):
+            with suppress(*_LOST):
+                self._client.cancel(list(self._tasks), force=True)
         self._tasks.clear()
 
     def _fill(self, items: Iterator[Item]) -> None:
@@ -234,7 +235,7 @@ class _Flight:
         reason = "the Dask workers that were given it died; see their logs"
         outcome = Outcome(task.item.slide_id, "failed", reason, "crash", attempts=task.lost_workers)
         try:
-            write_outcome(self._orders.places, outcome)
+            write_failure(self._orders.places, outcome)
         except OutputError as error:
             logger.warning("%s", error)
         return outcome
@@ -259,8 +260,14 @@ def _stopped_at_the_end(client: Client, run: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(*_LOST, TimeoutError):
-            client.run(_stop_here, run, on_error="ignore")
+        if _connected(client):
+            with suppress(*_LOST):
+                client.run(_stop_here, run, on_error="ignore")
+
+
+def _connected(client: Client) -> bool:
+    """Whether the scheduler is there; else every call waits for it in vain, and its workers end by themselves."""
+    return bool(client.status == "running")
 
 
 def _wait_for_a_worker(client: Client) -> None:

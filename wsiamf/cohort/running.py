@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -23,10 +23,10 @@ from wsiamf.cohort.children import (
     SlideFailedError,
 )
 from wsiamf.cohort.items import Classes, Item
-from wsiamf.cohort.locks import LockHeldError, slide_lock
-from wsiamf.cohort.places import Places
+from wsiamf.cohort.locks import SLIDE_SUFFIX, LockHeldError, slide_lock
+from wsiamf.cohort.places import STATE_FOLDER, Places
 from wsiamf.errors import CohortError, OutputError, WsiamfError
-from wsiamf.files import dump_json, output_errors, remove_leftovers, write_text
+from wsiamf.files import TEMPORARY_PREFIX, dump_json, leftover_pattern, output_errors, remove_leftovers, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -120,43 +120,61 @@ def screen_item(
     try:
         with slide_lock(orders.places.locks, item.slide_id, wait_s=orders.lock_wait_s), _no_leftovers(item, orders):
             outcome = _try_until_known(item, orders, on_progress, pool)
-            _write_if_possible(orders.places, outcome)
+            if outcome.status == "failed":
+                _write_if_possible(orders.places, outcome)
     except (LockHeldError, OutputError) as error:  # its failure file, if any, is the business of who holds the lock
         outcome = Outcome(item.slide_id, "failed", _one_line(error), "error")
     return replace(outcome, seconds=round(time.monotonic() - started, 3))
 
 
-def write_outcome(places: Places, outcome: Outcome) -> None:
-    """Write ``failures/<slide_id>.json`` for a slide that failed, and remove it for one that is done.
+def write_failure(places: Places, outcome: Outcome) -> None:
+    """Write ``failures/<slide_id>.json`` for a slide that failed.
 
     Raises:
         OutputError: It cannot be written.
     """
     path = places.failure(outcome.slide_id)
     with output_errors(path):
-        if outcome.status == "done":
-            path.unlink(missing_ok=True)
-            return
         path.parent.mkdir(parents=True, exist_ok=True)
     facts = {"kind": outcome.kind, "reason": outcome.reason, "attempts": outcome.attempts}
     write_text(path, dump_json({"schema": FAILURE_SCHEMA, "slide_id": outcome.slide_id, **facts}))
 
 
+def sweep(places: Places, slide_ids: Iterable[str]) -> None:
+    """Remove what killed runs left of slides that are done, which nobody works on again: old folders, locks of the dead.
+
+    Args:
+        places: Of the cohort.
+        slide_ids: The slides of this run; those that a living process works on are left alone.
+
+    Raises:
+        OutputError: Something cannot be removed.
+    """
+    with output_errors(places.out):
+        halves = [path.name for path in places.out.glob(f"{TEMPORARY_PREFIX}*") if path.name != STATE_FOLDER]
+        locked = {path.stem for path in places.locks.glob(f"*{SLIDE_SUFFIX}")}
+    for slide_id in slide_ids if halves or locked else ():
+        folder = places.folder(slide_id)
+        if slide_id in locked or any(map(leftover_pattern(folder).fullmatch, halves)):
+            with suppress(LockHeldError), slide_lock(places.locks, slide_id, wait_s=0):
+                remove_leftovers(folder)
+
+
 def _write_if_possible(places: Places, outcome: Outcome) -> None:
     try:
-        write_outcome(places, outcome)
+        write_failure(places, outcome)
     except OutputError as error:  # a full disk, most likely the reason of the failure itself, which is reported anyhow
         logger.warning("%s", error)
 
 
 @contextmanager
 def _no_leftovers(item: Item, orders: Orders) -> Iterator[None]:
-    """Remove what a killed process left of the slide, before and, where a child was ended, after."""
-    folder = orders.places.folder(item.slide_id)
+    """Remove what a killed process left of the slide, before and, where a child was ended, after; and what failed before."""
+    folder, failure = orders.places.folder(item.slide_id), orders.places.failure(item.slide_id)
     remove_leftovers(folder)
-    failure = orders.places.failure(item.slide_id)
     remove_leftovers(failure)
-    failure.unlink(missing_ok=True)  # before the result stands: a kill in between must not leave both
+    with output_errors(failure):
+        failure.unlink(missing_ok=True)  # first, so that a slide that is done never has one, whenever this is killed
     try:
         yield
     finally:
