@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "challenge": "Answer a stack of crops as MIDOG 2025 track 2 wants it.",
     "crops": "Pack a labelled set into a crop store, or show one.",
     "crossval": "Cross-validate a recipe, by slide, and measure it.",
+    "diff": "Compare two runs: which figures changed class, and why.",
     "doctor": "Check this machine, with a remedy for what it lacks.",
     "evaluate": "Measure a model on a labelled set.",
     "info": "Show what a slide file holds.",

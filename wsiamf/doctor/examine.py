@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
@@ -33,20 +34,19 @@ class Asked:
 
 
 def examine(asked: Asked) -> Iterator[Finding]:
-    """Carry out every check, each when it is asked for."""
-    for name, check in _checks(asked):
-        yield carry_out(name, check)
+    """Carry out every check, each when it is asked for; torch, which takes longest to load, loads beside the others."""
+    with ThreadPoolExecutor(1, thread_name_prefix="wsiamf-doctor") as beside:
+        torch = beside.submit(software.torch_facts)
+        for name, check in _checks(asked, torch.result):
+            yield carry_out(name, check)
 
 
-def _checks(asked: Asked) -> Iterator[tuple[str, Callable[[], Verdict]]]:
-    torch = cache(software.torch_facts)  # one start of torch serves two checks
-    openvino = cache(software.openvino_facts)
+def _checks(asked: Asked, torch: Callable[[], software.Facts]) -> Iterator[tuple[str, Callable[[], Verdict]]]:
+    openvino = cache(software.openvino_facts)  # one start of it serves two checks
     yield "Python", software.python
     yield "wsiamf", software.package
     yield "OpenVINO", lambda: software.openvino(openvino())
     yield "telemetry", lambda: software.telemetry(openvino())
-    yield "torch", lambda: software.torch(torch())
-    yield "GPU", lambda: software.gpu(torch())
     yield "OpenSlide", software.openslide
     yield "image codecs", software.codecs
     yield "model", partial(software.model, asked.model)
@@ -59,6 +59,8 @@ def _checks(asked: Asked) -> Iterator[tuple[str, Callable[[], Verdict]]]:
     yield "memory", limits.memory
     yield "cores", limits.cores
     yield "open files", limits.open_files
+    yield "torch", lambda: software.torch(torch())
+    yield "GPU", lambda: software.gpu(torch())
     if asked.scheduler is not None or asked.scheduler_file is not None:
         yield "cluster", partial(_cluster, asked)
 

@@ -77,7 +77,7 @@ def judge_disk(folder: Path, free: int) -> Verdict:
     if free < LEAST_DISK:
         return Verdict(FAIL, found, "free some, or choose another place (--out; TMPDIR for temporary files)")
     if free < ENOUGH_DISK:
-        return Verdict(WARN, found, "a cohort takes about 5 MB a slide and 1 KB a figure: free some if it is large")
+        return Verdict(WARN, found, "a cohort takes about 2 MB a slide and 2 KB a figure: free some if it is large")
     return Verdict(PASS, found)
 
 
