@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.made_cohort import OPTIONS, copy_result, fail, made_item, write_made_plan
+from tests.sample_cohort import OPTIONS, copy_result, fail, made_item, write_made_plan
 from tests.tiny_model import tiny_bundle
 from wsiamf import screen_slide
 from wsiamf.cli.main import run
