@@ -16,7 +16,7 @@ from typing import Final
 import click
 
 from wsiamf._version import __version__
-from wsiamf.errors import WsiamfError
+from wsiamf.errors import ManifestError, WsiamfError
 
 _COMMANDS: Final = {
     "calibrate": "Refit a model's calibration and error rates on your own labels.",
@@ -110,6 +110,9 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except ManifestError as error:
+        click.echo(f"wsiamf: error: {error}", err=True)  # it names all that is wrong, one a line
+        return 1
     except WsiamfError as error:
         click.echo(f"wsiamf: error: {' '.join(str(error).split())}", err=True)
         return 1
