@@ -43,6 +43,7 @@ RANKS = {
     "screen": 6,
     "training": 6,
     "cohort": 7,
+    "doctor": 8,
     "cli": 9,
 }
 # Rank 0 holds names, errors and arithmetic; its modules may use one another as long as there is no cycle.
@@ -61,7 +62,7 @@ SOLE_IMPORTERS = {
 }
 TORCH_FREE = [
     *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store"),
-    *("bundle", "inference", "screen", "predict"),
+    *("bundle", "inference", "screen", "predict", "doctor"),
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -88,6 +88,8 @@ class TestOutputs:
         assert check_qupath_geojson(result.folder / "review.geojson") == []
         record = json.loads((result.folder / "run.json").read_text())
         assert set(record["outputs"]) == FILES - {"run.json"}
+        written = {name: value for name, value in hashes(result.folder).items() if name != "run.json"}
+        assert record["output_sha256"] == written
         assert json.loads((result.folder / "summary.json").read_text()) == result.summary
 
     def test_rows_are_in_the_order_of_the_points(

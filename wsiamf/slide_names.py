@@ -14,6 +14,16 @@ _SUFFIX = re.compile(
 )
 
 
+_PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".mha"})  # of crops and labels more often than of slides
+
+
+def is_slide_name(name: str) -> bool:
+    """Whether a file in a folder of slides is one, by its suffix; hidden files (``._slide.svs`` of a Mac) are not."""
+    return (
+        not name.startswith(".") and bool(_SUFFIX.search(name)) and Path(name).suffix.lower() not in _PICTURE_SUFFIXES
+    )
+
+
 def base_name(name: str) -> str:
     """The last part of a path, whether it is written with ``/`` or, as on Windows, with a backslash."""
     return re.split(r"[/\\]", name.strip())[-1]

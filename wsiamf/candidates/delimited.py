@@ -8,11 +8,19 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from wsiamf.candidates.point_table import PointTable, normalised_header
+from wsiamf.candidates.parsed_file import read_once
+from wsiamf.candidates.point_table import (
+    PointTable,
+    TableSlides,
+    has_slide_column,
+    names_several_slides,
+    normalised_header,
+)
 from wsiamf.errors import CandidateError
 
 _SEPARATORS = ",;\t"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_HEADER_BYTES = 1 << 16
 
 
 def is_text(head: bytes) -> bool:
@@ -27,6 +35,42 @@ def header_of(head: bytes) -> list[str]:
     return [name.strip().strip('"').lower() for name in first.split(_separator(first))]
 
 
+def read_rows(path: Path) -> Iterator[list[str]]:
+    """The rows of a separated text file, its header first, blank lines left out; all cells are text.
+
+    Raises:
+        CandidateError: Not UTF-8, or quotes that do not close.
+    """
+    return _lines(_decoded(path), path)
+
+
+def listed_in(path: Path, kind: str, wanted: Sequence[str]) -> TableSlides | None:
+    """The slides that a separated text file lists; the header alone is read where no column names any.
+
+    Args:
+        path: The file.
+        kind: The format's name.
+        wanted: As of ``shared_table``.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace")
+    if not has_slide_column(next(_lines(head, path), []), path):
+        return None
+    table = shared_table(path, kind, wanted)
+    return None if table.by_slide is None else TableSlides(table)
+
+
+def shared_table(path: Path, kind: str, wanted: Sequence[str]) -> PointTable:
+    """As ``read_delimited``, read once for all the slides of a file.
+
+    Args:
+        path: The file.
+        kind: The format's name.
+        wanted: Names of the columns to keep, the same for all files of the format.
+    """
+    return read_once(path, kind, lambda file: read_delimited(file, wanted), names_several_slides)
+
+
 def read_delimited(path: Path, wanted: Sequence[str]) -> PointTable:
     """Read a separated text file; all its cells are text.
 
@@ -37,8 +81,7 @@ def read_delimited(path: Path, wanted: Sequence[str]) -> PointTable:
     Raises:
         CandidateError: Not UTF-8, empty, two columns of one wanted name, or a row with more cells than the header.
     """
-    text = _decoded(path)
-    lines = _lines(text, path)
+    lines = read_rows(path)
     header = next(lines, None)
     if header is None:
         raise CandidateError(f"{path}: is empty; expected a header line with x and y.")

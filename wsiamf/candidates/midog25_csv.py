@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from wsiamf.candidates.cells import read_numbers
-from wsiamf.candidates.delimited import header_of, read_delimited
+from wsiamf.candidates.delimited import header_of, listed_in, shared_table
 from wsiamf.candidates.plain import joined_faults
 from wsiamf.candidates.point_table import missing_columns, rows_of_slide
-from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
+from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
 
+_NAME = "midog25-csv"
 _ESSENTIAL = ("filename", "coordinatex", "coordinatey")
 _COLUMNS = (*_ESSENTIAL, "image_id", "majority")
 
@@ -21,7 +22,7 @@ def _sniff(_path: Path, head: bytes) -> bool:
 
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
-    table = read_delimited(path, _COLUMNS)
+    table = shared_table(path, _NAME, _COLUMNS)
     if not table.has(*_ESSENTIAL):
         raise missing_columns(table, "filename, coordinateX and coordinateY")
     rows, notes = rows_of_slide(table, slide.name)
@@ -41,4 +42,8 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
     )
 
 
-READER = Reader(name="midog25-csv", frame="level0", sniff=_sniff, read=_read)
+def _listed(path: Path) -> ListedSlides | None:
+    return listed_in(path, _NAME, _COLUMNS)
+
+
+READER = Reader(name=_NAME, frame="level0", sniff=_sniff, read=_read, listed=_listed)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +14,16 @@ from numpy.typing import NDArray
 
 from wsiamf.candidates.boxes import Convention, as_box, box_convention, centres
 from wsiamf.candidates.cells import Numbers, read_numbers
+from wsiamf.candidates.parsed_file import read_once
 from wsiamf.candidates.plain import joined_faults
-from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
-from wsiamf.candidates.slide_names import matching_name
+from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
+from wsiamf.candidates.slide_names import SlideNames
 from wsiamf.candidates.wording import shown
 from wsiamf.classes import MITOTIC_FIGURE, NON_MITOTIC
 from wsiamf.errors import CandidateError
 from wsiamf.slide_names import base_name
 
+_NAME = "midog-json"
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
 _DEFAULT_CATEGORIES: dict[Any, str] = {1: MITOTIC_FIGURE, 2: NON_MITOTIC}
 _NO_BOX = (np.nan,) * 4
@@ -32,27 +37,118 @@ def _sniff(_path: Path, head: bytes) -> bool:
 
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
-    data = _loaded(path)
-    images, annotations = _records(data, "images", path), _records(data, "annotations", path)
-    image = _image_of(images, slide, path)
-    boxes = np.asarray([as_box(a.get("bbox")) or _NO_BOX for a in annotations], dtype=np.float64).reshape(-1, 4)
-    points = centres(boxes, _convention(boxes, annotations, images))
-    mine = [index for index, a in enumerate(annotations) if a.get("image_id") == image["id"]]
-    chosen = [annotations[index] for index in mine]
-    score = _score(chosen) if any("score" in annotation for annotation in annotations) else None
+    file = _file(path)
+    image, mine = file.image_of(slide.name)
+    chosen = [file.annotations[index] for index in mine]
+    score = _score(chosen) if file.has_scores else None
     return RawPoints(
         rows=np.asarray(mine, dtype=np.int64) + 1,
-        x=points[mine, 0],
-        y=points[mine, 1],
-        labels=_labels(chosen, _categories(data, path)),
+        x=file.centres[mine, 0],
+        y=file.centres[mine, 1],
+        labels=_labels(chosen, file.categories),
         # A score is a detector's; MIDOG's own files have none, people drew them.
         by_person=np.full(len(mine), score is None),
         score=None if score is None else score.values,
         ids=["" if a.get("id") is None else str(a["id"]) for a in chosen],
-        faults=joined_faults(_box_faults(points[mine], chosen), score),
+        faults=joined_faults(_box_faults(file.centres[mine], chosen), score),
         notes=_size_notes(image, slide),
         row_word="annotation",
     )
+
+
+@dataclass(frozen=True)
+class _File:
+    """A whole file, shared by the slides that it lists; nobody changes its records.
+
+    Args:
+        path: The file, for messages.
+        images: The records of the images.
+        annotations: Those of the annotations.
+        categories: Names by id.
+        by_image: Indices of an image's annotations, by the image's id.
+        convention: How the file writes its boxes.
+        centres: (N, 2) of the annotations' boxes in px, read-only; NaN where there is no box.
+        has_scores: Whether any annotation has a score.
+        names: The images' file names.
+    """
+
+    path: Path
+    images: Sequence[_Record]
+    annotations: Sequence[_Record]
+    categories: Mapping[Any, str]
+    by_image: Mapping[Any, Sequence[int]]
+    convention: Convention
+    centres: NDArray[np.float64]
+    has_scores: bool
+    names: SlideNames
+
+    @cached_property
+    def images_named(self) -> dict[str, list[_Record]]:
+        """The images of each file name; more than one is a mistake in the file."""
+        found: dict[str, list[_Record]] = {}
+        for image in self.images:
+            found.setdefault(image["file_name"], []).append(image)
+        return found
+
+    def image_of(self, slide_name: str) -> tuple[_Record, list[int]]:
+        """A slide's image and the indices of its annotations."""
+        name = self.names.match(slide_name)
+        found = self.images_named[name]
+        if len(found) > 1:
+            raise CandidateError(f"{self.path}: {name!r} is listed {len(found)} times in 'images'; keep one.")
+        return found[0], list(self.by_image.get(found[0]["id"], ()))
+
+    def own(self, slide_name: str) -> Any:
+        """The slide's annotations with their numbers, and what of the whole file decides how they are read."""
+        image, mine = self.image_of(slide_name)
+        chosen = [self.annotations[index] for index in mine]
+        records = [[a.get(key) for key in ("bbox", "score", "id")] for a in chosen]
+        return {
+            "size": [image.get("width"), image.get("height")],
+            "convention": self.convention,
+            "has_scores": self.has_scores,
+            "rows": [index + 1 for index in mine],
+            "labels": _labels(chosen, self.categories),
+            "records": records,
+        }
+
+
+def _listed(path: Path) -> ListedSlides:
+    return _file(path)
+
+
+def _file(path: Path) -> _File:
+    return read_once(path, _NAME, _parse, lambda file: len(file.names.known) > 1)
+
+
+def _parse(path: Path) -> _File:
+    data = _loaded(path)
+    images, annotations = _records(data, "images", path), _records(data, "annotations", path)
+    _check_images(images, path)
+    boxes = np.asarray([as_box(a.get("bbox")) or _NO_BOX for a in annotations], dtype=np.float64).reshape(-1, 4)
+    convention = _convention(boxes, annotations, images)
+    points = centres(boxes, convention)
+    points.flags.writeable = False
+    return _File(
+        path=path,
+        images=images,
+        annotations=annotations,
+        categories=_categories(data, path),
+        by_image=_by_image(annotations),
+        convention=convention,
+        centres=points,
+        has_scores=any("score" in annotation for annotation in annotations),
+        names=SlideNames((image["file_name"] for image in images), path),
+    )
+
+
+def _by_image(annotations: list[_Record]) -> dict[Any, list[int]]:
+    found: dict[Any, list[int]] = {}
+    for index, annotation in enumerate(annotations):
+        image_id = annotation.get("image_id")
+        if isinstance(image_id, int | float | str):
+            found.setdefault(image_id, []).append(index)
+    return found
 
 
 def _loaded(path: Path) -> _Record:
@@ -77,15 +173,10 @@ def _records(data: _Record, key: str, path: Path) -> list[_Record]:
     return records
 
 
-def _image_of(images: list[_Record], slide: SlideLike, path: Path) -> _Record:
+def _check_images(images: list[_Record], path: Path) -> None:
     for number, image in enumerate(images, start=1):
         if not isinstance(image.get("file_name"), str) or not isinstance(image.get("id"), int | str):
             raise CandidateError(f"{path}: image {number} needs an id and a file_name.")
-    name = matching_name([image["file_name"] for image in images], slide.name, path)
-    found = [image for image in images if image["file_name"] == name]
-    if len(found) > 1:
-        raise CandidateError(f"{path}: {name!r} is listed {len(found)} times in 'images'; keep one.")
-    return found[0]
 
 
 def _categories(data: _Record, path: Path) -> dict[Any, str]:
@@ -99,7 +190,7 @@ def _categories(data: _Record, path: Path) -> dict[Any, str]:
     return names
 
 
-def _labels(annotations: list[_Record], categories: dict[Any, str]) -> list[str | None]:
+def _labels(annotations: list[_Record], categories: Mapping[Any, str]) -> list[str | None]:
     labels: list[str | None] = []
     for annotation in annotations:
         category = annotation.get("category_id")
@@ -149,4 +240,4 @@ def _size_notes(image: _Record, slide: SlideLike) -> tuple[str, ...]:
     return (note,)
 
 
-READER = Reader(name="midog-json", frame="level0", sniff=_sniff, read=_read)
+READER = Reader(name=_NAME, frame="level0", sniff=_sniff, read=_read, listed=_listed)

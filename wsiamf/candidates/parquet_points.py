@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,20 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wsiamf.candidates.cells import Column
+from wsiamf.candidates.parsed_file import read_once
 from wsiamf.candidates.plain import NUMBER_COLUMNS, TEXT_COLUMNS, plain_points
-from wsiamf.candidates.point_table import PointTable, normalised_header
-from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
+from wsiamf.candidates.point_table import (
+    PointTable,
+    TableSlides,
+    has_slide_column,
+    names_several_slides,
+    normalised_header,
+)
+from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.errors import CandidateError
 
 _MAGIC = b"PAR1"
+_NAME = "parquet"
 
 
 def _sniff(_path: Path, head: bytes) -> bool:
@@ -24,15 +34,38 @@ def _sniff(_path: Path, head: bytes) -> bool:
 
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
-    try:
+    return plain_points(_table(path), slide)
+
+
+def _listed(path: Path) -> ListedSlides | None:
+    with _arrow_errors(path):
+        header = pq.read_schema(path).names
+    if not has_slide_column(header, path):
+        return None
+    table = _table(path)
+    return None if table.by_slide is None else TableSlides(table)
+
+
+def _table(path: Path) -> PointTable:
+    return read_once(path, _NAME, _read_table, names_several_slides)
+
+
+def _read_table(path: Path) -> PointTable:
+    with _arrow_errors(path):
         file = pq.ParquetFile(path)
         header = file.schema_arrow.names
         places = normalised_header(header, (*NUMBER_COLUMNS, *TEXT_COLUMNS), path)
         data = file.read(columns=[header[place] for place in places.values()])
+    columns = {name: _column(name, data.column(header[place]), path) for name, place in places.items()}
+    return PointTable(path=path, header=header, columns=columns, n_rows=file.metadata.num_rows)
+
+
+@contextmanager
+def _arrow_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowException, OSError) as error:
         raise CandidateError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}.") from error
-    columns = {name: _column(name, data.column(header[place]), path) for name, place in places.items()}
-    return plain_points(PointTable(path=path, header=header, columns=columns, n_rows=file.metadata.num_rows), slide)
 
 
 def _column(name: str, values: pa.ChunkedArray, path: Path) -> Column:
@@ -64,4 +97,4 @@ def _texts(values: pa.ChunkedArray) -> list[str]:
     return [text or "" for text in values.cast(pa.string()).to_pylist()]
 
 
-READER = Reader(name="parquet", frame="level0", sniff=_sniff, read=_read)
+READER = Reader(name=_NAME, frame="level0", sniff=_sniff, read=_read, listed=_listed)

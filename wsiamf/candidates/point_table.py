@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.candidates.cells import Column
-from wsiamf.candidates.slide_names import matching_name
+from wsiamf.candidates.slide_names import SlideNames
 from wsiamf.candidates.wording import counted
 from wsiamf.errors import CandidateError
 
@@ -20,8 +22,25 @@ SLIDE_COLUMNS = ("slide", "filename", "file_name", "image")
 
 
 @dataclass(frozen=True)
+class RowsBySlide:
+    """The rows of a table that names slides.
+
+    Args:
+        column: The column that names them.
+        names: The names.
+        rows: Indices (from 0) of each name's rows, in order.
+        n_nameless: Rows without a name.
+    """
+
+    column: str
+    names: SlideNames
+    rows: Mapping[str, NDArray[np.int64]]
+    n_nameless: int
+
+
+@dataclass(frozen=True)
 class PointTable:
-    """N rows of a CSV or Parquet file.
+    """N rows of a CSV or Parquet file; shared by the slides that it lists, so nobody changes its columns.
 
     Args:
         path: The file, for messages.
@@ -50,6 +69,62 @@ class PointTable:
         """A column's cells as text without outer blanks."""
         return [str(cell).strip() for cell in self.cells(name, rows)]
 
+    @cached_property
+    def by_slide(self) -> RowsBySlide | None:
+        """Which rows are for which slide; None where the table names no slides."""
+        column = next((name for name in SLIDE_COLUMNS if self.has(name)), None)
+        if column is None or self.n_rows == 0:
+            return None
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(self.texts(column, np.arange(self.n_rows, dtype=np.int64))):
+            rows.setdefault(name, []).append(row)
+        nameless = rows.pop("", [])
+        if not rows:
+            return None
+        indices = {name: np.asarray(of_name, dtype=np.int64) for name, of_name in rows.items()}
+        return RowsBySlide(column, SlideNames(rows, self.path), indices, len(nameless))
+
+
+@dataclass(frozen=True)
+class TableSlides:
+    """``raw.ListedSlides`` of a table.
+
+    Args:
+        table: It names slides.
+    """
+
+    table: PointTable
+
+    @property
+    def names(self) -> SlideNames:
+        """The names in the table."""
+        return self._by_slide.names
+
+    def own(self, slide_name: str) -> Any:
+        """The slide's rows with their numbers, the columns there are, and what a note says of rows without a name."""
+        by_slide = self._by_slide
+        rows = by_slide.rows[by_slide.names.match(slide_name)]
+        cells = {
+            name: np.asarray(self.table.cells(name, rows)).tolist()
+            for name in sorted(set(self.table.columns).difference(SLIDE_COLUMNS))
+        }
+        return {"rows": (rows + 1).tolist(), "cells": cells, "nameless": [by_slide.column, by_slide.n_nameless]}
+
+    @property
+    def _by_slide(self) -> RowsBySlide:
+        assert self.table.by_slide is not None
+        return self.table.by_slide
+
+
+def names_several_slides(table: PointTable) -> bool:
+    """Whether more than one slide may ask for the table."""
+    return table.by_slide is not None and len(table.by_slide.names.known) > 1
+
+
+def has_slide_column(header: Iterable[str], path: Path) -> bool:
+    """Whether a table with this header may name slides."""
+    return bool(normalised_header(header, SLIDE_COLUMNS, path))
+
 
 def normalised_header(header: Iterable[str], wanted: Iterable[str], path: Path) -> dict[str, int]:
     """Position of each wanted column, its name matched without case, outer blanks and byte order mark.
@@ -77,15 +152,9 @@ def rows_of_slide(table: PointTable, slide_name: str) -> tuple[NDArray[np.int64]
     Raises:
         CandidateError: No row is for the slide, or two different names could be.
     """
-    everything = np.arange(table.n_rows, dtype=np.int64)
-    column = next((name for name in SLIDE_COLUMNS if table.has(name)), None)
-    if column is None or table.n_rows == 0:
-        return everything, ()
-    names = table.texts(column, everything)
-    if not any(names):
-        return everything, ()
-    match = matching_name(names, slide_name, table.path)
-    rows = np.asarray([row for row, name in enumerate(names) if name == match], dtype=np.int64)
-    n_nameless = names.count("")
-    note = f"{counted(n_nameless, 'row')} without a slide name in column {column!r} left out"
-    return rows, (note,) if n_nameless else ()
+    by_slide = table.by_slide
+    if by_slide is None:
+        return np.arange(table.n_rows, dtype=np.int64), ()
+    rows = by_slide.rows[by_slide.names.match(slide_name)]
+    note = f"{counted(by_slide.n_nameless, 'row')} without a slide name in column {by_slide.column!r} left out"
+    return rows, (note,) if by_slide.n_nameless else ()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsiamf.candidates.slide_names import SlideNames
 from wsiamf.geometry import SlideFrame
 
 PointsFrame = Literal["level0", "qupath"]
@@ -73,6 +74,21 @@ class RawPoints:
         )
 
 
+class ListedSlides(Protocol):
+    """What a points file for many slides says of each of them."""
+
+    @property
+    def names(self) -> SlideNames:
+        """The slides that the file lists."""
+
+    def own(self, slide_name: str) -> Any:
+        """All that one slide's points follow from, as values that JSON has: its own rows and their numbers above all.
+
+        Raises:
+            CandidateError: The file does not list the slide, or lists it twice.
+        """
+
+
 @dataclass(frozen=True)
 class Reader:
     """One format.
@@ -82,9 +98,11 @@ class Reader:
         frame: The frame its coordinates are in unless the user says otherwise.
         sniff: Whether a file is of this format, from its path and first bytes.
         read: The points of one slide; raises ``CandidateError`` on a malformed file.
+        listed: The slides that a file lists, None for a file without slide names; raises ``CandidateError`` likewise.
     """
 
     name: str
     frame: PointsFrame
     sniff: Callable[[Path, bytes], bool]
     read: Callable[[Path, SlideLike], RawPoints]
+    listed: Callable[[Path], ListedSlides | None]

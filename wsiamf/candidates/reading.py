@@ -17,12 +17,12 @@ from wsiamf.candidates.formats import reader_for
 from wsiamf.candidates.identity import candidate_ids
 from wsiamf.candidates.merging import merged_into
 from wsiamf.candidates.notes import label_notes, listed_faults, score_notes
+from wsiamf.candidates.parsed_file import points_sha256
 from wsiamf.candidates.placing import MAX_OUTSIDE_PX, Placed, place
 from wsiamf.candidates.raw import PointsFrame, RawPoints, SlideLike
 from wsiamf.candidates.wording import counted
 from wsiamf.classes import NON_MITOTIC, canonical_label
 from wsiamf.errors import CandidateError, ConfigError
-from wsiamf.files import sha256_file
 from wsiamf.statuses import BAD_POINT, BELOW_MIN_SCORE, DUPLICATE, OK, OUTSIDE_ROI
 from wsiamf.statuses import NON_MITOTIC as NON_MITOTIC_ROW
 
@@ -120,7 +120,7 @@ def read_candidates(
     table = _merged(_table(kept, placed, min_score, within), merge_um / slide.frame.mpp)
     n_excluded = len(raw) - len(kept)
     notes = _notes(kept, placed, table, n_excluded=n_excluded, min_score=min_score, merge_um=merge_um)
-    return Candidates(table, reader.name, frame, sha256_file(path), notes, n_excluded)
+    return Candidates(table, reader.name, frame, points_sha256(path), notes, n_excluded)
 
 
 def _check_options(points_frame: str, min_score: float | None, merge_um: float) -> None:

@@ -20,16 +20,20 @@ from wsiamf.errors import WsiamfError
 
 _COMMANDS: Final = {
     "calibrate": "Refit a model's calibration and error rates on your own labels.",
+    "cohort": "Screen many slides, on this machine or a cluster; or make the tables of a finished cohort.",
     "challenge": "Answer a stack of crops as MIDOG 2025 track 2 wants it.",
     "crops": "Pack a labelled set into a crop store, or show one.",
     "crossval": "Cross-validate a recipe, by slide, and measure it.",
+    "doctor": "Check this machine, with a remedy for what it lacks.",
     "evaluate": "Measure a model on a labelled set.",
     "info": "Show what a slide file holds.",
     "models": "List models, or show one's card.",
     "predict": "Classify crop images.",
     "screen": "Classify the candidate mitotic figures of one slide.",
+    "status": "Show where a cohort stands.",
     "train": "Train a model from labelled crops.",
     "tune": "Search for better settings of a recipe.",
+    "verify": "Verify results: every hash, every row count.",
 }
 """Each command's module and the line that --help shows; the modules are loaded only when they are called."""
 

@@ -187,6 +187,12 @@ def run_lock(locks: Path, *, shard: tuple[int, int] | None = None) -> Iterator[N
         lock.release()
 
 
+def other_shards(locks: Path, shard: tuple[int, int]) -> bool:
+    """Whether a shard other than this one is at work."""
+    own = locks / f"shard-{shard[0]}-of-{shard[1]}{RUN_SUFFIX}"
+    return any(living_holder(path) for path in locks.glob(_SHARDS) if path != own)
+
+
 def living_holder(path: Path) -> Owner | None:
     """Who holds a lock and lives; None for no lock or a stale one.
 

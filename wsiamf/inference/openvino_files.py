@@ -125,7 +125,7 @@ def read_or_convert(bundle: Bundle) -> list[ov.Model]:
     Raises:
         BundleError: The weights changed since the spec was written, or do not fit.
     """
-    folder = _cache_folder() / f"openvino-{version('openvino')}-{_CONVERSION}" / bundle.sha256
+    folder = cache_folder() / f"openvino-{version('openvino')}-{_CONVERSION}" / bundle.sha256
     bundle.checked_weights()
     try:
         return read_form(folder, bundle)
@@ -145,7 +145,8 @@ def _converted(bundle: Bundle) -> list[ov.Model]:
     return models
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Where converted models are kept."""
     given = os.environ.get(CACHE_VARIABLE)
     return Path(given) if given else user_cache_path("wsiamf")
 

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wsiamf.candidates import Candidates, read_candidates
+from wsiamf.candidates.own_rows import own_rows_sha256
 from wsiamf.config import ScreenOptions, parse_screen_options
 from wsiamf.crops import ReadingPlan, iter_crops, plan_reading
 from wsiamf.errors import ConfigError
@@ -28,6 +29,7 @@ from wsiamf.inference import Classifier, load_model
 from wsiamf.predictions import column_names, write_predictions
 from wsiamf.regions import Region, read_regions
 from wsiamf.screen.classify import Classified, OnProgress, check_unreadable, classify_candidates
+from wsiamf.screen.key import run_key
 from wsiamf.screen.record import check_own_folder, run_record
 from wsiamf.screen.tissue import tissue_meanwhile
 from wsiamf.slide_names import result_folder_name
@@ -132,10 +134,19 @@ def screen_slide(
             folder, overwrite=overwrite, may_replace=lambda old: check_own_folder(old, fingerprint)
         ) as staged:
             run.write(staged)
-            facts = {**run.facts(), "outputs": sorted(path.name for path in staged.iterdir())}
+            facts = {**run.facts(), **_outputs(staged)}
             record = run_record(facts, started=started, host_paths=run.host_paths(folder))
             write_text(staged / RUN_RECORD, dump_json(record))
     return ScreenResult(folder, run.summary, run.table, tuple(run.warnings.texts))
+
+
+def _outputs(folder: Path) -> dict[str, Any]:
+    """Names and hashes of the files written so far, for ``wsiamf verify``."""
+    files = sorted(folder.iterdir())
+    return {
+        "outputs": [path.name for path in files],
+        "output_sha256": {path.name: sha256_file(path) for path in files},
+    }
 
 
 def _threshold_name(options: ScreenOptions) -> str:
@@ -190,6 +201,7 @@ class _Run:
         )
         for note in self.candidates.notes:
             self.warnings.add(f"{self._points.name}: {note}")
+        self._own_rows_sha256 = own_rows_sha256(self._points, self._slide.name, options.points_format)
         self._given_region = roi
 
     def classify(self, classifier: Classifier, on_progress: OnProgress) -> None:
@@ -252,12 +264,13 @@ class _Run:
         """What ``run.json`` says of this run, apart from versions, times and host."""
         backend = self.classifier.backend
         return {
+            "key": self._key(),
             "options": self._options.model_dump(mode="json"),
             "slide": {"name": self._slide.name, "fingerprint": self._slide.fingerprint, "mpp": self._frame.mpp}
             | {"mpp_source": self._slide.mpp_source, "backend": self._slide.backend},
             "reading": {"level": self.plan.level, "resampled": self.plan.resampled, "upsampled": self.plan.upsampled},
             "points": {"name": self._points.name, "sha256": self.candidates.sha256, "format": self.candidates.format}
-            | {"frame": self.candidates.points_frame},
+            | {"rows_sha256": self._own_rows_sha256, "frame": self.candidates.points_frame},
             "regions": {"name": self._roi.name, "sha256": self._roi_sha256} if self._roi else None,
             "model": {"title": self.classifier.bundle.title, "sha256": self.classifier.bundle.sha256},
             "error_rates": self._own_rates.model_dump(mode="json") if self._own_rates else None,
@@ -267,6 +280,20 @@ class _Run:
             "batch_size": backend.batch_size,
             "warnings": list(self.warnings.texts),
         }
+
+    def _key(self) -> dict[str, Any]:
+        backend = self.classifier.backend
+        return run_key(
+            fingerprint=self._slide.fingerprint,
+            points_rows_sha256=self._own_rows_sha256,
+            regions_sha256=self._roi_sha256 if self._roi else None,
+            model_sha256=self.classifier.bundle.sha256,
+            options=self._options,
+            error_rates=self._own_rates,
+            backend=backend.name,
+            precision=backend.precision,
+            device_class=backend.device_class,
+        )
 
     def host_paths(self, folder: Path) -> dict[str, str | None]:
         """Absolute paths of inputs and output."""

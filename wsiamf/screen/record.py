@@ -13,10 +13,9 @@ from typing import Any, Final
 from wsiamf._version import __version__
 from wsiamf.errors import OutputExistsError
 from wsiamf.files import RUN_RECORD
+from wsiamf.screen.key import ALGORITHM_VERSION
 
 SCHEMA: Final = "wsiamf.run/1"
-ALGORITHM_VERSION: Final = 2
-"""Raised whenever the same input would give other numbers."""
 
 _LIBRARIES: Final = (
     "imagecodecs",

@@ -5,6 +5,16 @@ from __future__ import annotations
 from wsiamf.slides.facts import slide_facts
 from wsiamf.slides.images import read_image
 from wsiamf.slides.interface import Slide, TileGrid, Tiles
-from wsiamf.slides.opening import open_slide
+from wsiamf.slides.opening import open_slide, read_fingerprint
+from wsiamf.slides.parts import dicom_series
 
-__all__ = ["Slide", "TileGrid", "Tiles", "open_slide", "read_image", "slide_facts"]
+__all__ = [
+    "Slide",
+    "TileGrid",
+    "Tiles",
+    "dicom_series",
+    "open_slide",
+    "read_fingerprint",
+    "read_image",
+    "slide_facts",
+]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from wsiamf.errors import SlideNotFoundError, UnsupportedSlideError
+from wsiamf.errors import SlideNotFoundError, SlideReadError, UnsupportedSlideError
 from wsiamf.slides.interface import Slide
 from wsiamf.slides.openslide_slide import OpenSlideSlide, openslide_vendor
+from wsiamf.slides.parts import dicom_series, slide_fingerprint
 from wsiamf.slides.resolution import Resolution, given_resolution
 from wsiamf.slides.tiff_layout import open_tiff, refuse_incomplete, refuse_stack
 from wsiamf.slides.tifffile_slide import TifffileSlide
@@ -46,6 +47,24 @@ def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
     if vendor in _CHECKED_TIFF:
         _check_tiff(path, vendor)
     return _open_known(path, vendor, given)
+
+
+def read_fingerprint(path: str | Path) -> str:
+    """``Slide.fingerprint`` without opening the slide: its format is found, but nothing of its layout is read or checked.
+
+    Raises:
+        SlideNotFoundError: There is no such file.
+        UnsupportedSlideError: It is a folder, or cannot be read.
+        SlideReadError: A file that belongs to it cannot be read.
+    """
+    path = Path(path)
+    _check_is_file(path)
+    vendor = openslide_vendor(path) or _GENERIC
+    try:
+        series = dicom_series(path) if vendor == "dicom" else None
+        return slide_fingerprint(path, vendor, {"dicom.SeriesInstanceUID": series or ""})
+    except OSError as error:
+        raise SlideReadError(f"{path}: cannot be read: {error.strerror or error}.") from error
 
 
 def _check_is_file(path: Path) -> None:

@@ -66,11 +66,25 @@ def _dicom_parts(path: Path, series: str) -> list[Path]:
 
 def _belongs_to(part: Path, series: bytes) -> bool:
     """Whether a file is a slide image of the series; other objects may name the series too, as what they refer to."""
-    with part.open("rb") as stream:
+    return series in _series_named(part)
+
+
+def dicom_series(path: Path) -> str | None:
+    """The series that a DICOM slide image belongs to; None for any other file.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return next((series.decode() for series in _series_named(path)), None)
+
+
+def _series_named(path: Path) -> list[bytes]:
+    """The series that stand in the head of a DICOM slide image, its own first; none in any other file."""
+    with path.open("rb") as stream:
         head = stream.read(_DICOM_PREAMBLE + 4)
         if head[_DICOM_PREAMBLE:] != b"DICM":
-            return False
+            return []
         head += stream.read(_DICOM_HEAD)
     if _SLIDE_CLASS not in head:
-        return False
-    return any(found.group(1) == series for found in _SERIES_ELEMENT.finditer(head))
+        return []
+    return [found.group(1) for found in _SERIES_ELEMENT.finditer(head)]

@@ -1,0 +1,234 @@
+"""What of a points file is one slide's own, and the one parse of a file that many slides share."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsiamf.candidates import delimited, midog_json, parquet_points, read_candidates
+from wsiamf.candidates.own_rows import own_rows_sha256, slide_names_in
+from wsiamf.errors import CandidateError
+from wsiamf.files import sha256_file
+from wsiamf.geometry import Bounds, SlideFrame
+
+Rows = list[tuple[str, float, float, float]]
+ROWS: Rows = [
+    ("a.svs", 1, 2, 0.5),
+    ("b.svs", 3, 4, 0.6),
+    ("b.svs", 5, 6, 0.7),
+    ("a.svs", 7, 8, 0.8),
+    ("c.svs", 9, 9, 0.1),
+]
+
+
+FRAME = SlideFrame(2000, 1000, 0.25, Bounds(0, 0, 2000, 1000))
+IMAGES = [{"id": 1, "file_name": "a.tiff"}, {"id": 2, "file_name": "b.tiff"}]
+
+
+@dataclass(frozen=True)
+class PointsSlide:
+    name: str
+    frame: SlideFrame = FRAME
+
+
+def write_csv(path: Path, rows: Rows) -> Path:
+    path.write_text("slide,x,y,score\n" + "".join(f"{s},{x},{y},{p}\n" for s, x, y, p in rows))
+    return path
+
+
+def write_parquet(path: Path, rows: Rows) -> Path:
+    pd.DataFrame(rows, columns=["slide", "x", "y", "score"]).to_parquet(path)
+    return path
+
+
+def write_json(path: Path, rows: Rows) -> Path:
+    names = sorted({row[0] for row in rows})
+    annotations = [
+        {"id": k, "image_id": names.index(s), "bbox": [x, y, x + 50, y + 50], "category_id": 1, "score": p}
+        for k, (s, x, y, p) in enumerate(rows)
+    ]
+    return write_midog(path, [{"id": k, "file_name": name} for k, name in enumerate(names)], annotations)
+
+
+def write_midog(path: Path, images: list[Any], annotations: list[Any], categories: Any = None) -> Path:
+    categories = [{"id": 1, "name": "mitotic figure"}] if categories is None else categories
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return path
+
+
+WRITERS: dict[str, Callable[[Path, Rows], Path]] = {"csv": write_csv, "parquet": write_parquet, "json": write_json}
+
+
+@pytest.fixture(params=WRITERS)
+def written(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Rows], Path]:
+    return lambda rows: WRITERS[request.param](tmp_path / f"points.{request.param}", rows)
+
+
+def own(path: Path, slide: str = "a.svs") -> str:
+    return own_rows_sha256(path, slide, None)
+
+
+def settled(path: Path) -> Path:
+    """As a file that was written a while ago: one that may still be changing is not kept."""
+    os.utime(path, ns=(10**18, 10**18))
+    return path
+
+
+class TestHash:
+    def test_rows_of_other_slides_may_change_and_be_permuted(self, written: Callable[[Rows], Path]) -> None:
+        before = own(written(ROWS))
+        assert own(written([ROWS[0], ROWS[2], ROWS[1], ROWS[3], ("d.svs", 0, 1, 0.2), ROWS[4]])) == before
+        assert own(written([ROWS[0], ("b.svs", 30, 40, 0.1), ROWS[4], ROWS[3]])) == before
+
+    def test_own_rows_and_their_numbers_count(self, written: Callable[[Rows], Path]) -> None:
+        hashes = [own(written(ROWS))]
+        for rows in (
+            [("a.svs", 1.0, 2.0, 0.51), *ROWS[1:]],
+            ROWS[:3],
+            [*ROWS, ("a.svs", 4.0, 4.0, 0.4)],
+            [*ROWS[1:], ROWS[0]],
+            [ROWS[3], *ROWS[1:3], ROWS[0]],
+        ):
+            hashes.append(own(written(rows)))
+        assert len(set(hashes)) == len(hashes)
+
+    def test_a_file_that_names_no_slides_counts_whole(self, tmp_path: Path) -> None:
+        path = tmp_path / "points.csv"
+        for text in ("x,y\n1,2\n", "slide,x,y\n,1,2\n", "slide,x,y\n"):
+            path.write_text(text)
+            assert own(path) == own(path, "b.svs") == sha256_file(path)
+            assert slide_names_in(path) is None
+
+    def test_columns_that_decide_how_rows_are_read_count(self, tmp_path: Path) -> None:
+        path = tmp_path / "points.csv"
+        path.write_text("slide,x,y,label\na.svs,1,2,AMF\nb.svs,3,4,AMF\n")
+        before = own(path)
+        path.write_text("slide,x,y,label,score\na.svs,1,2,AMF,\nb.svs,3,4,AMF,0.5\n")
+        assert own(path) != before  # with scores no label is a person's
+
+    def test_a_slide_that_is_not_listed(self, written: Callable[[Rows], Path]) -> None:
+        with pytest.raises(
+            CandidateError, match=r"no row is for slide 'aa\.svs'; the nearest of its 3 names is 'a\.svs'"
+        ):
+            own(written(ROWS), "aa.svs")
+
+    def test_names(self, written: Callable[[Rows], Path]) -> None:
+        assert slide_names_in(written(ROWS)) == ["a.svs", "b.svs", "c.svs"]
+
+
+class TestMidogJson:
+    def written(self, folder: Path, mine: list[Any], theirs: list[Any], categories: Any = None) -> str:
+        annotations = [{"image_id": 1, "category_id": 1, "bbox": box} for box in mine]
+        annotations += [{"image_id": 2, "category_id": 2, "bbox": box} for box in theirs]
+        return own(write_midog(folder / "p.json", IMAGES, annotations, categories), "a.tiff")
+
+    def test_the_names_of_its_own_labels_count(self, tmp_path: Path) -> None:
+        boxes = [[0, 0, 50, 50]], [[60, 60, 110, 110]]
+        names = [{"id": 1, "name": "mitotic figure"}, {"id": 2, "name": "x"}]
+        before = self.written(tmp_path, *boxes, names)
+        assert self.written(tmp_path, *boxes, [names[0], {"id": 2, "name": "y"}]) == before
+        assert self.written(tmp_path, *boxes, [{"id": 1, "name": "non-mitotic"}, names[1]]) != before
+
+    def test_the_kind_of_box_that_other_images_decide_counts(self, tmp_path: Path) -> None:
+        mine = [[20, 20, 50, 50]]  # two corners, or a corner and a size
+        corners = self.written(tmp_path, mine, [[900, 900, 950, 950]])
+        assert self.written(tmp_path, mine, [[800, 800, 850, 850], [600, 600, 650, 650]]) == corners
+        assert self.written(tmp_path, mine, [[900, 900, 50, 50]] * 3) != corners
+
+    def test_whether_there_are_scores_counts(self, tmp_path: Path) -> None:
+        annotations: list[dict[str, Any]] = [{"image_id": k, "category_id": 1, "bbox": [0, 0, 50, 50]} for k in (1, 2)]
+        before = own(write_midog(tmp_path / "p.json", IMAGES, annotations), "a.tiff")
+        annotations[1]["score"] = 0.5
+        assert own(write_midog(tmp_path / "p.json", IMAGES, annotations), "a.tiff") != before
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_only_what_is_own_moves_the_hash(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Any change of rows that are another slide's leaves the hash and the candidates; any change of own ones moves it."""
+    folder = tmp_path_factory.mktemp("own")
+    number = st.integers(0, 900).map(float)
+    row = st.tuples(st.sampled_from(["a.svs", "b.svs", "c.svs"]), number, number, st.sampled_from([0.1, 0.5, 0.9]))
+    rows = [ROWS[0], *data.draw(st.lists(row, max_size=8)), ROWS[1]]
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    others = [r for r in rows if r[0] != "a.svs"]
+    others = [others[k] for k in rng.permutation(len(others))]
+    moved = [r if r[0] == "a.svs" else (others[k % len(others)][0], r[1] + 1, r[2], 0.3) for k, r in enumerate(rows)]
+    moved += others
+    k = int(rng.choice([k for k, r in enumerate(rows) if r[0] == "a.svs"]))
+    changed = [*rows[:k], ("a.svs", rows[k][1] + 1, *rows[k][2:]), *rows[k + 1 :]]
+    slide = PointsSlide("a.svs")
+    for name, write in WRITERS.items():
+        path = write(folder / f"p.{name}", rows)
+        before, table = own(path), read_candidates(path, slide).table
+        write(path, moved)
+        assert own(path) == before
+        pd.testing.assert_frame_equal(
+            read_candidates(path, slide).table.drop(columns="candidate_id"), table.drop(columns="candidate_id")
+        )
+        assert own(write(path, changed)) != before
+
+
+class TestOneParse:
+    PARSERS = ((delimited, "read_delimited"), (midog_json, "_parse"), (parquet_points, "_read_table"))
+
+    @pytest.fixture
+    def parsed(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+        """The files parsed, in order."""
+        paths: list[Path] = []
+        for module, name in self.PARSERS:
+            real = getattr(module, name)
+
+            def counting(path: Path, *rest: Any, _real: Callable[..., Any] = real) -> Any:
+                paths.append(path)
+                return _real(path, *rest)
+
+            monkeypatch.setattr(module, name, counting)
+        return paths
+
+    def test_slides_of_one_file_parse_it_once(self, written: Callable[[Rows], Path], parsed: list[Path]) -> None:
+        path = settled(written(ROWS))
+        for slide in ("a.svs", "b.svs", "c.svs", "a.svs"):
+            read_candidates(path, PointsSlide(slide))
+            own(path, slide)
+        assert parsed == [path]
+
+    def test_what_is_kept_is_not_changed_by_its_readers(self, written: Callable[[Rows], Path]) -> None:
+        path = settled(written(ROWS))
+        first = read_candidates(path, PointsSlide("b.svs"), merge_um=0).table
+        read_candidates(path, PointsSlide("a.svs"), min_score=0.6, points_frame="qupath")
+        second = read_candidates(path, PointsSlide("b.svs"), merge_um=0).table
+        pd.testing.assert_frame_equal(first, second)
+        path.rename(path.with_stem("again"))
+        pd.testing.assert_frame_equal(
+            read_candidates(path.with_stem("again"), PointsSlide("b.svs"), merge_um=0).table, first
+        )
+
+    def test_a_changed_file_is_parsed_again(self, written: Callable[[Rows], Path], parsed: list[Path]) -> None:
+        before = own(settled(written(ROWS)))
+        path = written([("a.svs", 1, 3, 0.5), *ROWS[1:]])
+        assert own(path) != before
+        assert own(path) != before
+        assert len(parsed) == 3  # of a file just written nothing is kept: it may change again without another time
+
+    def test_another_file_takes_its_place(self, tmp_path: Path, parsed: list[Path]) -> None:
+        first, second = (settled(write_csv(tmp_path / name, ROWS)) for name in ("1.csv", "2.csv"))
+        for path in (first, second, first):
+            own(path)
+        assert parsed == [first, second, first]
+
+    def test_a_file_for_one_slide_is_not_kept(self, tmp_path: Path, parsed: list[Path]) -> None:
+        path = settled(write_csv(tmp_path / "1.csv", ROWS[:1]))
+        own(path)
+        own(path)
+        assert parsed == [path, path]

@@ -1,0 +1,224 @@
+"""``verify``: whether results are what was written and agree with each other, of one slide or of a whole cohort."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wsiamf.cohort.faults import WARNING, Fault, Faults, problem, warning
+from wsiamf.cohort.places import STATE_FOLDER, Places
+from wsiamf.cohort.planning import Plan, read_plan
+from wsiamf.cohort.slide_files import check_files, check_record, check_same_rows, check_tables, read_json
+from wsiamf.cohort.slide_inputs import Inputs
+from wsiamf.cohort.status import living_locks
+from wsiamf.errors import CohortError
+from wsiamf.files import RUN_RECORD
+from wsiamf.screen.record import SCHEMA
+
+_LEFTOVER: Final = ".wsiamf-"
+_COUNTS: Final = ("n_candidates", "n_ok", "n_amf", "n_nmf")
+_FAILED: Final = "failed"
+
+OnProgress = Callable[[int, int], None]
+
+
+def verify(out: Path, *, on_progress: OnProgress = lambda _done, _total: None) -> list[Fault]:
+    """Check a cohort's folder, a folder of slides' folders, or one slide's folder.
+
+    What could not be checked is a warning, said once for all slides that it concerns.
+
+    Args:
+        out: The folder.
+        on_progress: Called with the number of slides checked and the number in all.
+
+    Raises:
+        CohortError: It holds no results of wsiamf.
+    """
+    places, inputs = Places(out), Inputs()
+    if (out / RUN_RECORD).is_file():
+        return list(_check_slide(out, out.absolute().name, inputs))
+    plan = read_plan(places) if places.plan.exists() else None
+    standing = {path.parent.name for path in out.glob(f"*/{RUN_RECORD}")}
+    if plan is None and not standing:
+        raise CohortError(f"{out}: holds neither a cohort nor a slide's results; name the folder that --out named.")
+    faults: list[Fault] = []
+    for done, name in enumerate(sorted(standing)):
+        on_progress(done, len(standing))
+        faults += _check_slide(out / name, name, inputs)
+    if plan is not None:
+        faults += _Cohort(plan, places, standing).check()
+    return _together([*faults, *_check_leftovers(places)])
+
+
+def _check_slide(folder: Path, where: str, inputs: Inputs) -> Faults:
+    record = read_json(folder / RUN_RECORD)
+    yield from check_record(record, where)
+    if record is None or record.get("schema") != SCHEMA:
+        return
+    yield from check_files(folder, record, where)
+    yield from check_tables(folder, record, where)
+    yield from inputs.check(record, where)
+
+
+def _check_leftovers(places: Places) -> Faults:
+    runs, held = living_locks(places.locks, time.time())
+    if runs or held:
+        yield warning("", "a run is at work here; check again when it is over")
+        return
+    for path in sorted(places.out.iterdir()):
+        if path.name.startswith(_LEFTOVER) and path.name != STATE_FOLDER:
+            yield problem(path.name, "a leftover of a run that was killed; the next run of its slide removes it")
+    if places.locks.is_dir():
+        for path in sorted(places.locks.iterdir()):
+            if path.suffix in (".run", ".slide"):
+                yield warning("", "locks of runs that were killed lie in the folder; the next run removes them")
+
+
+def _together(faults: list[Fault]) -> list[Fault]:
+    """Problems as they are, then each warning once, with the number of slides that it concerns."""
+    problems = [fault for fault in faults if fault.level != WARNING]
+    texts = Counter(fault.text for fault in faults if fault.level == WARNING)
+    first = {fault.text: fault.where for fault in reversed(faults) if fault.level == WARNING}
+    merged = [
+        Fault(WARNING, first[text] if n == 1 else f"{n} slides, the first {first[text]}" if first[text] else "", text)
+        for text, n in texts.items()
+    ]
+    return problems + merged
+
+
+class _Cohort:
+    """The tables of a cohort against its plan and its slides."""
+
+    def __init__(self, plan: Plan, places: Places, standing: set[str]) -> None:
+        self._plan = plan
+        self._places = places
+        self._standing = standing
+
+    def check(self) -> Faults:
+        yield from self._check_slides()
+        if not (self._places.out / "cohort.csv").is_file():
+            yield warning("cohort.csv", "is missing: the cohort was not collected yet (wsiamf cohort collect)")
+            return
+        try:
+            rows = pq.read_table(self._places.out / "cohort.parquet").to_pylist()
+        except (OSError, pa.ArrowException):
+            yield problem("cohort.parquet", "cannot be read; collect again")
+            return
+        yield from check_same_rows(self._places.out / "cohort.csv", self._places.out / "cohort.parquet", "cohort.csv")
+        yield from self._check_rows(rows)
+        yield from self._check_failures(rows)
+        yield from self._check_cases(rows)
+        yield from self._check_parts(rows)
+        yield from self._check_document(rows)
+
+    def _check_slides(self) -> Faults:
+        planned = {item.slide_id for item in self._plan.items}
+        for name in sorted(self._standing - planned):
+            yield warning(name, "the folder is no slide's of the plan; move it away")
+        for item in self._plan.items:
+            if item.points is None or item.slide_id not in self._standing:
+                if item.points is not None:
+                    yield warning(item.slide_id, "there is no result: the slide failed or was not screened yet")
+                continue
+            record = read_json(self._places.record(item.slide_id)) or {}
+            own = {} if item.mpp is None else {"mpp": item.mpp}
+            if record.get("options") != self._plan.options | own:
+                yield warning(item.slide_id, "the result was made with other options than the plan's; run again")
+        for path in sorted(self._places.failures.glob("*.json")):
+            if path.stem not in planned:
+                yield warning(path.stem, "a failure is recorded of a slide that is not in the plan")
+
+    def _check_rows(self, rows: list[dict[str, Any]]) -> Faults:
+        due = [(item.row, item.slide_id) for item in self._plan.items]
+        found = [(row["row"], row["slide_id"]) for row in rows]
+        if due != found:
+            odd = sorted({name for _, name in {*due} ^ {*found}})
+            named = f" (first {odd[0]})" if odd else ", in another order"
+            yield problem("cohort.csv", f"has {len(found)} rows, the plan {len(due)} slides{named}; collect again")
+        for row in rows:
+            yield from self._check_row(row)
+
+    def _check_row(self, row: dict[str, Any]) -> Faults:
+        slide_id = row["slide_id"]
+        summary = read_json(self._places.folder(slide_id) / "summary.json")
+        if row["status"] == _FAILED or (summary is None and row["n_candidates"] == 0):
+            return
+        if summary is None:
+            yield problem("cohort.csv", f"says {row['status']} of {slide_id}, which has no result; collect again")
+            return
+        for name in _COUNTS:
+            if row[name] != summary.get(name):
+                yield problem(
+                    "cohort.csv",
+                    f"says {name} {row[name]} of {slide_id}, its summary {summary.get(name)}; collect again",
+                )
+
+    def _check_failures(self, rows: list[dict[str, Any]]) -> Faults:
+        due = [row["slide_id"] for row in rows if row["status"] == _FAILED]
+        found = self._column("failures.csv", "slide_id")
+        if found is None:
+            yield problem("failures.csv", "cannot be read; collect again")
+        elif found != due:
+            yield problem("failures.csv", f"has {len(found)} rows, cohort.csv {len(due)} failed slides; collect again")
+
+    def _check_cases(self, rows: list[dict[str, Any]]) -> Faults:
+        slides = self._column("cases.csv", "n_slides")
+        figures = self._column("cases.csv", "n_ok")
+        if slides is None or figures is None:
+            yield problem("cases.csv", "cannot be read; collect again")
+            return
+        if (n := _sum(slides)) != len(rows):
+            yield problem("cases.csv", f"sums {n} slides, cohort.csv has {len(rows)}; collect again")
+        if (n := _sum(figures)) != (due := sum(row["n_ok"] or 0 for row in rows)):
+            yield problem("cases.csv", f"sums {n} figures, cohort.csv {due}; collect again")
+
+    def _check_parts(self, rows: list[dict[str, Any]]) -> Faults:
+        folder = self._places.out / "predictions"
+        due = {row["slide_id"]: row["n_candidates"] for row in rows if row["slide_id"] in self._standing}
+        due = {name: n for name, n in due.items() if n is not None}
+        found = {path.name.removesuffix(".parquet"): path for path in folder.glob("*.parquet")}
+        for name in sorted(set(found) - set(due)):
+            yield problem("predictions", f"{name}.parquet is of no slide with a result; collect again")
+        for name, n in due.items():
+            if name not in found:
+                yield problem("predictions", f"{name}.parquet is missing; collect again")
+            elif (rows_there := _n_rows(found[name])) != n:
+                yield problem("predictions", f"{name}.parquet has {rows_there} rows, cohort.csv {n}; collect again")
+
+    def _check_document(self, rows: list[dict[str, Any]]) -> Faults:
+        document = read_json(self._places.out / "cohort.json")
+        if document is None:
+            yield problem("cohort.json", "cannot be read; collect again")
+            return
+        counted = dict(Counter(row["status"] for row in rows))
+        stated = {name: n for name, n in dict(document.get("n_by_status") or {}).items() if n}
+        if stated != counted:
+            yield problem("cohort.json", f"counts the statuses {stated}, cohort.csv {counted}; collect again")
+
+    def _column(self, name: str, column: str) -> list[str] | None:
+        try:
+            with (self._places.out / name).open(encoding="utf-8", newline="") as stream:
+                return [row[column] for row in csv.DictReader(stream)]
+        except (OSError, ValueError, KeyError, csv.Error):
+            return None
+
+
+def _sum(texts: list[str]) -> int | None:
+    try:
+        return sum(int(text or 0) for text in texts)
+    except ValueError:
+        return None
+
+
+def _n_rows(path: Path) -> int | None:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException):
+        return None
