@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,22 @@ class TestLocal:
                 pass
             assert len(found) == 1
         assert capfd.readouterr() == ("", "")
+
+    def test_nothing_listens_beyond_this_machine(self) -> None:
+        with cluster(1, 1) as client:
+            workers = [pid for pid, _ in client.run(worker_facts).values()]
+            processes = [psutil.Process(), *map(psutil.Process, workers)]
+            ends = [end for process in processes for end in process.net_connections("inet")]
+            assert {end.laddr.ip for end in ends if end.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+
+    def test_a_taken_dashboard_port_is_no_trouble(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("wsiamf.cohort.cluster.find_spec", lambda _name: "bokeh")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            monkeypatch.setattr("wsiamf.cohort.cluster._DASHBOARD_PORT", taken.getsockname()[1])
+            with cluster(1, 1) as client:
+                assert client.nthreads()
 
     def test_an_error_inside_passes_through(self) -> None:
         with pytest.raises(KeyError, match="inside"), cluster(1, 1):

@@ -123,20 +123,23 @@ def slurm_cluster(config: SlurmConfig, threads_per_worker: int) -> Any:
     except ImportError as error:
         raise ConfigError("--cluster: dask-jobqueue is not installed; pip install 'wsiamf[slurm]'.") from error
     return jobqueue.SLURMCluster(
-        dashboard_address=_dashboard() or f"{_LOOPBACK}:0", **slurm_options(config, threads_per_worker)
+        scheduler_options={"dashboard_address": _dashboard()}, **slurm_options(config, threads_per_worker)
     )
 
 
-def _dashboard() -> str | None:
-    """On loopback alone: whoever reaches a dashboard sees names of slides."""
-    if find_spec("bokeh") is None:
-        return None
+def _dashboard() -> str:
+    """On loopback alone: whoever reaches it sees names of slides. Without Bokeh, too, the scheduler opens a port."""
+    wanted = f"{_LOOPBACK}:{_DASHBOARD_PORT}"
+    return wanted if find_spec("bokeh") is not None and _is_free(_DASHBOARD_PORT) else f"{_LOOPBACK}:0"
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         try:
-            probe.bind((_LOOPBACK, _DASHBOARD_PORT))
+            probe.bind((_LOOPBACK, port))
         except OSError:
-            return f"{_LOOPBACK}:0"
-    return f"{_LOOPBACK}:{_DASHBOARD_PORT}"
+            return False
+    return True
 
 
 def _quiet() -> None:

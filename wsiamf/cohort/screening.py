@@ -21,7 +21,7 @@ from wsiamf.cohort.locks import other_shards, run_lock
 from wsiamf.cohort.places import Places
 from wsiamf.cohort.planning import Due, Plan, due, read_plan, shard, write_plan
 from wsiamf.cohort.run_log import RunLog, run_log
-from wsiamf.cohort.running import Orders, Outcome, warm_up
+from wsiamf.cohort.running import Orders, Outcome, sweep, warm_up
 from wsiamf.cohort.where import Where
 from wsiamf.config import load_cluster_config
 from wsiamf.errors import CohortError
@@ -100,6 +100,7 @@ def screen_cohort(
         places.locks.mkdir(parents=True, exist_ok=True)
     with run_lock(places.locks, shard=where.shard), run_log(places) as log, _cluster(where) as client:
         _write_plan(plan, places, where)
+        sweep(places, (item.slide_id for item in _part(plan, where)))
         orders = replace(_orders(cohort, plan, where), retries=retries, time_limit_s=time_limit_s)
         left, orders = _prepare(plan, places, orders, where, client, allow_mixed=allow_mixed)
         on_event(Started(left, dashboard_address(client) if client else None, log.path))
