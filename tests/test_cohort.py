@@ -1,0 +1,261 @@
+"""``wsiamf cohort`` as a user calls it: the same bytes on one process, two workers, a TCP cluster and shards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.cohort_slides import N_DAMAGED, N_SLIDES, write_cohort
+from tests.dask_processes import dask_processes
+from tests.made_cohort import results
+from tests.tiny_model import tiny_bundle
+from wsiamf.cli.main import run
+from wsiamf.cohort.places import RESULT_NAMES
+from wsiamf.predictions import read_predictions
+
+THREADS = ("--threads-per-worker", "1")
+TABLES = ("cohort.csv", "cohort.parquet")
+"""What holds a column of seconds."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("model")).folder
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cohort(tmp_path_factory.mktemp("cohort") / "slides")
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "wsiamf", *(str(word) for word in words)]
+
+
+def start(manifest: Path, out: Path, model: Path, *options: object) -> subprocess.Popen[str]:
+    words = ("cohort", manifest, "--out", out, "--model", model, "--device", "cpu", "--threshold", "0.53793")
+    return subprocess.Popen(
+        command(*words, *THREADS, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def untimed(out: Path) -> dict[str, Any]:
+    """Hashes of all results; tables by their content without the column of seconds."""
+    found: dict[str, Any] = {name: value for name, value in results(out).items() if name not in TABLES}
+    for name in TABLES:
+        table = pd.read_csv(out / name) if name.endswith("csv") else pd.read_parquet(out / name)
+        assert table.columns[-1] == "seconds"
+        found[name] = table.drop(columns="seconds").to_csv()
+    return found
+
+
+@pytest.fixture(scope="module")
+def serial(manifest: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("serial") / "out"
+    code, said, talk = ended(start(manifest, out, model, "--workers", "0"))
+    assert code == 1
+    assert said == f"{out / 'summary.md'}\n"
+    assert f"{N_DAMAGED} slides have no result" in talk
+    assert "Traceback" not in talk
+    return out
+
+
+class TestForty:
+    """One cohort of forty slides, good ones and damaged ones."""
+
+    def test_every_row_of_the_manifest_is_there(self, serial: Path) -> None:
+        table = pd.read_csv(serial / "cohort.csv")
+        assert table["slide_id"].tolist() == [f"s{number:03d}" for number in range(N_SLIDES)]
+        status = table["status"].value_counts().to_dict()
+        assert status["failed"] == N_DAMAGED
+        assert status["no_candidates"] == 1
+        assert {"done", "few"} < set(status)
+        assert (table["reason"].notna() == (table["status"] != "done")).all()
+        assert len(pd.read_csv(serial / "failures.csv")) == N_DAMAGED
+        assert 0 < table["n_amf"].sum() < table["n_ok"].sum()
+
+    def test_counts_are_those_of_the_slides(self, serial: Path) -> None:
+        table = pd.read_csv(serial / "cohort.csv").set_index("slide_id")
+        for slide_id in ("s000", "s004", "s039"):
+            labels = read_predictions(serial / slide_id / "predictions.parquet")["label"]
+            assert table.loc[slide_id, "n_amf"] == (labels == "AMF").sum()
+        whole = pd.read_parquet(serial / "predictions")
+        assert (whole["label"] == "AMF").sum() == table["n_amf"].sum()
+
+    def test_every_result_of_the_contract_and_nothing_more(self, serial: Path) -> None:
+        read = {path.name for path in serial.iterdir() if path.is_dir() and path.name.startswith("s")}
+        assert len(read) == N_SLIDES - N_DAMAGED
+        assert {path.name for path in serial.iterdir()} == {*RESULT_NAMES, ".wsiamf-cohort", *read}
+
+    def test_verifies(self, serial: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(["verify", str(serial)]) == 0, capsys.readouterr()
+
+    def test_two_workers_give_the_same(self, serial: Path, manifest: Path, model: Path, tmp_path: Path) -> None:
+        code, _, talk = ended(start(manifest, tmp_path / "out", model, "--workers", "2"))
+        assert code == 1, talk
+        assert untimed(tmp_path / "out") == untimed(serial)
+
+    def test_a_cluster_over_tcp_gives_the_same(self, serial: Path, manifest: Path, model: Path, tmp_path: Path) -> None:
+        with dask_processes(tmp_path / "dask", 3) as dask:
+            code, _, talk = ended(start(manifest, tmp_path / "out", model, "--scheduler", dask.address))
+        assert code == 1, talk
+        assert untimed(tmp_path / "out") == untimed(serial)
+
+    def test_four_shards_give_the_same(self, serial: Path, manifest: Path, model: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        shards = [start(manifest, out, model, "--shard", f"{number}/4") for number in range(1, 5)]
+        for shard in shards:
+            code, said, talk = ended(shard)
+            assert code in (0, 1), talk
+            assert said == ""
+        assert run(["cohort", "collect", str(out)]) == 1
+        assert untimed(out) == untimed(serial)
+        assert run(["diff", str(out), str(serial), "--exit-code"]) == 0
+
+
+class TestAgain:
+    """What a second run does."""
+
+    @pytest.fixture
+    def small(self, manifest: Path, tmp_path: Path) -> Path:
+        """Three good slides."""
+        rows = pd.read_csv(manifest).iloc[:3]
+        for name in {*rows["slide"], *rows["points"]}:
+            shutil.copy(manifest.parent / name, tmp_path / name)
+        rows.to_csv(tmp_path / "manifest.csv", index=False)
+        return tmp_path / "manifest.csv"
+
+    def cohort(self, small: Path, model: Path, *options: object) -> int:
+        words = ["cohort", small, "--out", small.parent / "out", "--model", model, "--device", "cpu", *THREADS]
+        return run([str(word) for word in (*words, "--workers", 0, *options)])
+
+    def times(self, small: Path) -> dict[str, int]:
+        return {path.parent.name: path.stat().st_mtime_ns for path in (small.parent / "out").glob("*/run.json")}
+
+    def test_does_nothing_where_nothing_changed(
+        self, small: Path, model: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert self.cohort(small, model) == 0
+        before, hashes = self.times(small), results(small.parent / "out")
+        assert self.cohort(small, model) == 0
+        assert "0 slides to screen, 3 done already" in capsys.readouterr().err
+        assert self.times(small) == before
+        assert results(small.parent / "out") == hashes
+
+    def test_does_again_what_changed_and_says_why(
+        self, small: Path, model: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert self.cohort(small, model) == 0
+        before = self.times(small)
+        with (small.parent / "slide-001.csv").open("a") as points:
+            points.write("300,300,0.5\n")
+        assert self.cohort(small, model) == 0
+        assert "1 results are done again: points" in capsys.readouterr().err
+        after = self.times(small)
+        assert [name for name in after if after[name] != before[name]] == ["s001"]
+        assert self.cohort(small, model, "--min-score", "0.5") == 0
+        assert "3 results are done again: options.min_score" in capsys.readouterr().err
+
+    def test_tries_again_what_failed(self, small: Path, model: Path) -> None:
+        slide = small.parent / "slide-001.tiff"
+        whole = slide.read_bytes()
+        slide.write_bytes(whole[:3000])
+        assert self.cohort(small, model) == 1
+        slide.write_bytes(whole)
+        assert self.cohort(small, model) == 0
+        assert pd.read_csv(small.parent / "out" / "failures.csv").empty
+
+    def test_a_redone_slide_that_fails_does_not_keep_its_old_counts(self, small: Path, model: Path) -> None:
+        assert self.cohort(small, model) == 0
+        (small.parent / "slide-001.csv").write_text("x,y\n1e9,5\n")
+        assert self.cohort(small, model) == 1
+        table = pd.read_csv(small.parent / "out" / "cohort.csv").set_index("slide_id")
+        assert table["status"].to_dict() == {"s000": "done", "s001": "failed", "s002": "done"}
+        assert table["n_ok"].isna().tolist() == [False, True, False]
+
+    def test_a_dry_run_writes_no_result(self, small: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.cohort(small, model, "--dry-run") == 0
+        assert "s001: screen (new)" in capsys.readouterr().out
+        assert not list((small.parent / "out").glob("*"))
+
+    def test_a_second_run_beside_it_stops(self, small: Path, model: Path) -> None:
+        from wsiamf.cohort.locks import run_lock
+
+        locks = small.parent / "out" / ".wsiamf-cohort" / "locks"
+        locks.mkdir(parents=True)
+        with run_lock(locks):
+            done = subprocess.run(
+                command("cohort", small, "--out", small.parent / "out", "--model", model, "--workers", 0),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 1
+        assert str(os.getpid()) in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--workers", "2", "--shard", "1/2"), "--workers and --shard: do not go together"),
+        (("--shard", "3/2"), "'3/2' is not I/N"),
+        (("--scheduler", "tcp://127.0.0.1:9"), "no Dask scheduler answers"),
+        (("--points", "x"), "is a manifest, which names each slide's points"),
+        (("--cluster", "gone.yaml"), "gone.yaml"),
+    ],
+)
+def test_wrong_usage_is_named(
+    manifest: Path, tmp_path: Path, options: Sequence[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["cohort", str(manifest), "--out", str(tmp_path / "out"), *options]) in (1, 2)
+    assert said in capsys.readouterr().err
+
+
+def test_files_of_others_are_not_replaced(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "cohort.csv").write_text("mine\n")
+    assert run(["cohort", str(manifest), "--out", str(tmp_path), "--workers", "0"]) == 1
+    assert "holds cohort.csv, but no cohort of wsiamf" in capsys.readouterr().err
+    assert (tmp_path / "cohort.csv").read_text() == "mine\n"
+
+
+def test_problems_of_a_manifest_come_one_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("slide,points\na.svs,a.csv\nb.svs,b.csv\n")
+    assert run(["cohort", str(path), "--out", str(tmp_path / "out")]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 5
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_slides_with_one_points_file(tmp_path: Path, model: Path, manifest: Path) -> None:
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    for name in ("slide-004.tiff", "slide-009.tiff"):
+        shutil.copy(manifest.parent / name, slides / name)
+    words = [
+        "cohort",
+        slides,
+        "--points",
+        manifest.parent / "regions.json",
+        "--out",
+        tmp_path / "out",
+        "--model",
+        model,
+    ]
+    assert run([str(word) for word in (*words, "--workers", 0, *THREADS, "--device", "cpu")]) == 0
+    record = json.loads((tmp_path / "out" / "slide-004" / "run.json").read_text())
+    assert record["points"]["format"] == "midog-json"
