@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from distributed import Client, Future, as_completed, get_worker
+from distributed import Client, Future, Worker, as_completed, get_worker
 from distributed.client import ClosedClientError, FutureCancelledError
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
@@ -303,16 +303,16 @@ def _screen_here(item: Item, orders: Orders) -> Outcome:
     with _ended:
         _at_work[run] += 1
     try:
-        return screen_item(item, _on_own_gpu(orders))
+        return screen_item(item, _on_own_gpu(orders, get_worker().name))
     finally:
         with _ended:
             _at_work[run] -= 1
             _ended.notify_all()
 
 
-async def _warm_up_here(orders: Orders) -> Classes:
+async def _warm_up_here(orders: Orders, dask_worker: Worker) -> Classes:
     # In a thread, since this coroutine runs on the worker's event loop, which must go on to answer the scheduler.
-    return await asyncio.to_thread(warm_up, _on_own_gpu(orders))
+    return await asyncio.to_thread(warm_up, _on_own_gpu(orders, dask_worker.name))
 
 
 async def _stop_here(run: str) -> None:
@@ -326,17 +326,17 @@ def _stop_and_wait(run: str) -> None:
         del _at_work[run]
 
 
-def _offers_gpu_here() -> bool:
-    return GPU in get_worker().state.total_resources
+def _offers_gpu_here(dask_worker: Worker) -> bool:  # named so, Dask gives it; get_worker fails while a worker registers
+    return GPU in dask_worker.state.total_resources
 
 
-def _on_own_gpu(orders: Orders) -> Orders:
+def _on_own_gpu(orders: Orders, worker: object) -> Orders:
     """Give the child of each worker of a machine another GPU, unless the user chose one."""
     child = orders.child
     names = gpu_names()
     if child.cuda_visible is not None or child.device not in ("auto", "cuda") or not names:
         return orders
-    number = worker_number(get_worker().name)
+    number = worker_number(worker)
     return replace(orders, child=replace(child, cuda_visible=names[number % len(names)]))
 
 
