@@ -170,6 +170,14 @@ class TestAgain:
         assert self.cohort(small, model, "--min-score", "0.5") == 0
         assert "3 results are done again: options.min_score" in capsys.readouterr().err
 
+    def test_does_a_slide_again_whose_file_was_replaced(self, small: Path, model: Path) -> None:
+        assert self.cohort(small, model) == 0
+        shutil.copy(small.parent / "slide-002.tiff", small.parent / "slide-001.tiff")
+        assert self.cohort(small, model) == 0
+        tables = [pd.read_csv(small.parent / "out" / name / "predictions.csv") for name in ("s001", "s002")]
+        assert not tables[0]["uuid"].isin(tables[1]["uuid"]).all()  # its own points, on the other slide's pixels
+        assert tables[0]["uuid"].notna().all()
+
     def test_tries_again_what_failed(self, small: Path, model: Path) -> None:
         slide = small.parent / "slide-001.tiff"
         whole = slide.read_bytes()

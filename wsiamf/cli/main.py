@@ -110,11 +110,9 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except ManifestError as error:
-        click.echo(f"wsiamf: error: {error}", err=True)  # it names all that is wrong, one a line
-        return 1
     except WsiamfError as error:
-        click.echo(f"wsiamf: error: {' '.join(str(error).split())}", err=True)
+        whole = isinstance(error, ManifestError)  # which names all that is wrong, one a line
+        click.echo(f"wsiamf: error: {error if whole else ' '.join(str(error).split())}", err=True)
         return 1
     except (KeyboardInterrupt, click.Abort):
         click.echo(

@@ -94,6 +94,7 @@ def _screen(request: dict[str, Any], out: str, model: Classifier, on_progress: C
         slide_id=item.slide_id,
         error_rates=request["error_rates"],
         overwrite=request["overwrite"],
+        new_file=True,  # a manifest's slide_id names the slide; a scan that was replaced is done again
         on_progress=on_progress,
         **request["options"],
     )

@@ -52,6 +52,7 @@ class Owner:
         started: When it started, so that another process of its number is not taken for it; in ticks since boot on Linux.
         kind: ``slide`` or ``run``.
         token: Of this very lock.
+        since: When the lock was taken, in seconds since 1970; for people to read.
     """
 
     host: str
@@ -59,6 +60,7 @@ class Owner:
     started: float
     kind: Literal["slide", "run"]
     token: str
+    since: float
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -78,7 +80,8 @@ class Lock:
 
     def __init__(self, path: Path, kind: Literal["slide", "run"]) -> None:
         self._path = path
-        self._owner = Owner(socket.gethostname(), os.getpid(), _started(os.getpid()) or 0.0, kind, uuid.uuid4().hex)
+        process = _started(os.getpid()) or 0.0
+        self._owner = Owner(socket.gethostname(), os.getpid(), process, kind, uuid.uuid4().hex, round(time.time(), 3))
         with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._take()
@@ -207,7 +210,7 @@ def living_holder(path: Path) -> Owner | None:
     if _now_there(path.parent) - beat > STALE_S:
         return None
     if owner is None:  # being written just now, or its writer was killed at that: its age decides
-        return Owner("unknown host", 0, 0.0, "slide", "") if path.exists() else None
+        return Owner("unknown host", 0, 0.0, "slide", "", beat) if path.exists() else None
     gone = owner.host == socket.gethostname() and _started(owner.pid) != owner.started
     return None if gone else owner
 

@@ -88,6 +88,7 @@ def screen_slide(
     slide_id: str | None = None,
     error_rates: str | Path | None = None,
     overwrite: bool = False,
+    new_file: bool = False,
     on_progress: OnProgress = lambda _done, _total: None,
     **options: Any,
 ) -> ScreenResult:
@@ -103,6 +104,7 @@ def screen_slide(
         slide_id: Name of the slide's folder, in place of its file name without suffix.
         error_rates: JSON with error rates measured on the user's own material.
         overwrite: Replace an earlier result of this slide.
+        new_file: With ``overwrite``, also replace the result of an earlier file of this very name.
         on_progress: Called with the number of candidates classified and the number in all.
         **options: Fields of ``config.ScreenOptions``.
 
@@ -121,7 +123,12 @@ def screen_slide(
     with open_slide(slide, mpp=chosen.mpp) as opened:
         folder = Path(out) / result_folder_name(opened.path, slide_id)
         fingerprint = opened.fingerprint
-        check_replaceable(folder, overwrite=overwrite, may_replace=lambda old: check_own_folder(old, fingerprint))
+        name = opened.name if new_file else None
+
+        def may_replace(old: Path) -> None:
+            check_own_folder(old, fingerprint, or_name=name)
+
+        check_replaceable(folder, overwrite=overwrite, may_replace=may_replace)
         run = _Run(opened, Path(points), Path(roi) if roi else None, chosen, rates)
         run.read_inputs()
         classifier = model
@@ -130,9 +137,7 @@ def screen_slide(
                 classifier, backend=backend, device=device, batch_size=batch_size, precision=precision
             )
         run.classify(classifier, on_progress)
-        with staged_folder(
-            folder, overwrite=overwrite, may_replace=lambda old: check_own_folder(old, fingerprint)
-        ) as staged:
+        with staged_folder(folder, overwrite=overwrite, may_replace=may_replace) as staged:
             run.write(staged)
             facts = {**run.facts(), **_outputs(staged)}
             record = run_record(facts, started=started, host_paths=run.host_paths(folder))

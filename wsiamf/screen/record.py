@@ -60,8 +60,13 @@ def run_record(facts: dict[str, Any], *, started: datetime, host_paths: dict[str
     }
 
 
-def check_own_folder(folder: Path, fingerprint: str) -> None:
+def check_own_folder(folder: Path, fingerprint: str, *, or_name: str | None = None) -> None:
     """Raise unless a folder holds wsiamf's results of this very slide and nothing else.
+
+    Args:
+        folder: The results.
+        fingerprint: Of the slide's content.
+        or_name: File name by which a slide of other content is taken for an earlier file of the same slide; None for no such.
 
     Raises:
         OutputExistsError: It is not ours, holds another slide's results, or files that wsiamf did not write.
@@ -76,7 +81,7 @@ def check_own_folder(folder: Path, fingerprint: str) -> None:
             f"{folder}: holds no {RUN_RECORD} of wsiamf, so --overwrite does not touch it; choose another --out."
         )
     slide = record.get("slide", {})
-    if slide.get("fingerprint") != fingerprint:
+    if slide.get("fingerprint") != fingerprint and (or_name is None or slide.get("name") != or_name):
         raise OutputExistsError(
             f"{folder}: holds the results of another slide ({slide.get('name')}); name this one with --slide-id."
         )
