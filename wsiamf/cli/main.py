@@ -20,7 +20,7 @@ from wsiamf.errors import ManifestError, WsiamfError
 
 _COMMANDS: Final = {
     "calibrate": "Refit a model's calibration and error rates on your own labels.",
-    "cohort": "Screen many slides, on this machine or a cluster; or make the tables of a finished cohort.",
+    "cohort": "Screen many slides, here or on a cluster.",
     "challenge": "Answer a stack of crops as MIDOG 2025 track 2 wants it.",
     "crops": "Pack a labelled set into a crop store, or show one.",
     "crossval": "Cross-validate a recipe, by slide, and measure it.",
