@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from distributed import Client
@@ -58,17 +59,19 @@ OnEvent = Callable[[Started | Progress | Outcome], None]
 
 
 def plan_cohort(cohort: Cohort, where: Where) -> tuple[Plan, Due]:
-    """What ``screen_cohort`` would do, checked whole, and judged by what the model computes with on this machine.
+    """What ``screen_cohort`` would do, checked whole, and judged by what the model computes with here; writes nothing.
 
     Raises:
         WsiamfError: As ``screen_cohort``.
     """
     plan = cohort.plan()
     orders = _orders(cohort, plan, where)
-    try:
-        return plan, due(plan, cohort.places, warm_up(orders), _part(plan, where))
-    finally:
-        POOL.stop(orders.child.run)
+    with TemporaryDirectory(prefix="wsiamf-") as folder:
+        orders = replace(orders, child=replace(orders.child, out=folder))  # for the log of the child
+        try:
+            return plan, due(plan, cohort.places, warm_up(orders), _part(plan, where))
+        finally:
+            POOL.stop(orders.child.run)
 
 
 def screen_cohort(
