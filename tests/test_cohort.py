@@ -195,6 +195,15 @@ class TestAgain:
         assert table["status"].to_dict() == {"s000": "done", "s001": "failed", "s002": "done"}
         assert table["n_ok"].isna().tolist() == [False, True, False]
 
+    def test_a_try_that_failed_in_between_is_made_good(self, small: Path, model: Path) -> None:
+        points = small.parent / "slide-001.csv"
+        assert self.cohort(small, model) == 0
+        whole = points.read_text()
+        points.write_text("x,y\n1e9,5\n")
+        assert self.cohort(small, model) == 1
+        points.write_text(whole)  # its result of the first run stands, and is up to date again
+        assert self.cohort(small, model) == 0
+
     def test_a_dry_run_writes_no_result(self, small: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.cohort(small, model, "--dry-run") == 0
         assert "s001: screen (new)" in capsys.readouterr().out

@@ -134,11 +134,11 @@ class TestFailures:
         assert row.tolist() == ["s4", 4, "crash", 2, "s4.svs: damaged | torn"]
         assert slides_csv(places)["reason"][3] == "s4.svs: damaged | torn"
 
-    def test_a_result_that_stands_is_done_whatever_an_old_failure_says(self, places: Places) -> None:
+    def test_a_failure_goes_before_a_result_that_stands_which_is_older(self, places: Places) -> None:
         write_mixture(places)
         write_failure(places, "s1")
         collect(places)
-        assert slides_csv(places)["status"][0] == "done"
+        assert slides_csv(places)["status"][0] == "failed"
 
     def test_all_failed_still_writes_everything(self, places: Places) -> None:
         write_plan(places, [made_item(1, case_id="A"), made_item(2)])

@@ -18,17 +18,19 @@ _OUT = click.option(
 
 @click.command()
 @click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstraps.")
-def collect(out: Path, seed: int) -> int:
+def collect(out: Path) -> int:
     """Make the tables and pages of the cohort in OUT from its slides' results, after the last of its shards.
 
     The path of summary.md is printed on stdout; exit code 1 where a slide failed.
     """
     from wsiamf.cli.cohort_report import report_collected
     from wsiamf.cohort.collecting import collect as collect_results
+    from wsiamf.cohort.locks import run_lock
     from wsiamf.cohort.places import Places
 
-    return report_collected(collect_results(Places(out), seed=seed))
+    places = Places(out)
+    with run_lock(places.locks):
+        return report_collected(collect_results(places))
 
 
 class _WithCollect(click.Command):
@@ -67,7 +69,7 @@ def _shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 @click.option(
     "--threads-per-worker",
     type=click.IntRange(min=1),
-    help="Cores that a slide is screened on; left out: 4, or fewer where there are no more.",
+    help="Cores that a slide is screened on; left out: 2, or fewer where there are no more.",
 )
 @click.option("--scheduler", metavar="ADDRESS", help="A running Dask cluster: tcp://HOST:PORT.")
 @click.option("--scheduler-file", type=options.FILE, help="The file that a running Dask scheduler wrote.")

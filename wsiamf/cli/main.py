@@ -116,7 +116,7 @@ def run(arguments: list[str]) -> int:
         return 1
     except (KeyboardInterrupt, click.Abort):
         click.echo(
-            "wsiamf: interrupted; nothing half-written was left, and a training run goes on when called again.",
+            "wsiamf: interrupted; nothing half-written was left; a training run or a cohort goes on when called again.",
             err=True,
         )
         return 1

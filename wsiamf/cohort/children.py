@@ -290,6 +290,17 @@ class ChildPool:
         for child in idle:
             child.close()
 
+    def stop_others(self, settings: ChildSettings) -> None:
+        """End the children of earlier runs on the same folder, whose client was killed: they would hold their slides' locks."""
+        others = {one.settings.run for one in self.children() if one.settings.out == settings.out}
+        for run in others - {settings.run}:
+            self.stop(run)
+
+    def has_idle(self, settings: ChildSettings) -> bool:
+        """Whether a child of these settings waits with its model loaded."""
+        with self._lock:
+            return any(child.alive for child in self._idle.get(settings, []))
+
     def close(self) -> None:
         """End all children."""
         for run in {child.settings.run for child in self.children()}:

@@ -25,6 +25,10 @@ _TALKATIVE: Final = ("distributed", "distributed.client", "distributed.nanny", "
 _SETTINGS: Final = {
     "distributed.comm.timeouts.connect": f"{_CONNECT_S:g}s",
     "distributed.admin.low-level-log-length": 0,  # of workers that work for days
+    # Workers do nothing but wait for their children, who want the cores.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
 }
 
 

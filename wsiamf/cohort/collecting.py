@@ -71,18 +71,19 @@ class _Gathered:
     provenance: Provenance = field(default_factory=Provenance)
 
 
-def collect(places: Places, *, seed: int = 0) -> Collected:
+def collect(places: Places, *, seed: int | None = None) -> Collected:
     """Write every table and page of a cohort; what stands is replaced file by file, each of them whole at any time.
 
     Args:
         places: Of the cohort. Only one may be collecting there; the caller sees to that.
-        seed: Of the bootstrap.
+        seed: Of the bootstrap; None for the plan's.
 
     Raises:
         CohortError: The folder holds no plan.
         OutputError: The folder cannot be written to.
     """
     plan = read_plan(places)
+    seed = plan.options["seed"] if seed is None else seed
     parts = places.out / PREDICTIONS
     with output_errors(parts):
         parts.mkdir(exist_ok=True)

@@ -38,6 +38,7 @@ GPU: Final = "GPU"
 _POLL_S: Final = 0.05
 _LOOK_S: Final = 2.0
 _STOP_S: Final = 20.0
+_PROBES: Final = 100
 _AHEAD: Final = 2  # tasks a worker thread that wait, besides the one at work
 _LOST: Final = (ClosedClientError, FutureCancelledError, CommClosedError, OSError)
 
@@ -131,7 +132,7 @@ def probe(client: Client, orders: Orders) -> dict[str, Classes]:
         CohortError: The scheduler was lost, or a worker cannot load the model.
     """
     with _scheduler_errors(client, Counter()):
-        while True:
+        for _ in range(_PROBES):
             _wait_for_a_worker(client)
             answers = client.run(_warm_up_here, orders, on_error="return")
             for address, answer in answers.items():
@@ -140,6 +141,7 @@ def probe(client: Client, orders: Orders) -> dict[str, Classes]:
             if found := {address: answer for address, answer in answers.items() if isinstance(answer, Classes)}:
                 return found
             time.sleep(_POLL_S)
+        raise CohortError("the cluster's workers go away as soon as they are asked; see their logs.")
 
 
 def _said(error: Exception) -> str:
@@ -315,7 +317,9 @@ def _screen_here(item: Item, orders: Orders) -> Outcome:
 
 async def _warm_up_here(orders: Orders, dask_worker: Worker) -> Classes:
     # In a thread, since this coroutine runs on the worker's event loop, which must go on to answer the scheduler.
-    return await asyncio.to_thread(warm_up, _on_own_gpu(orders, dask_worker.name))
+    own = _on_own_gpu(orders, dask_worker.name)
+    await asyncio.to_thread(POOL.stop_others, own.child)
+    return await asyncio.to_thread(warm_up, own)
 
 
 async def _stop_here(run: str) -> None:

@@ -200,7 +200,7 @@ class _Today:
     def judge(self, item: Item) -> Judged:
         if item.points is None:
             return Judged("no candidates")
-        recorded = _recorded_key(self._places.record(item.slide_id))
+        recorded = recorded_key(self._places.record(item.slide_id))
         failure = _failure(self._places.failure(item.slide_id))
         if recorded is None:
             return Judged("new") if failure is None else Judged("failed before", failure)
@@ -208,12 +208,7 @@ class _Today:
             today = self._key(item, item.points)
         except (WsiamfError, OSError) as error:
             return Judged("changed", f"cannot be read as before: {error}", ("input unreadable",))
-        parts = tuple(changed_parts(recorded, today)) if recorded else (_OLDER,)
-        if not parts:
-            return Judged("done")
-        if all(part.split()[0] in COMPUTED_BY for part in parts):
-            return Judged("mixed", ", ".join(parts), parts)
-        return Judged("changed", ", ".join(parts) + (f"; failed before: {failure}" if failure else ""), parts)
+        return _judged(tuple(changed_parts(recorded, today)) if recorded else (_OLDER,), failure)
 
     def _key(self, item: Item, points: Path) -> dict[str, Any]:
         return run_key(
@@ -226,12 +221,21 @@ class _Today:
         )
 
 
+def _judged(parts: tuple[str, ...], failure: str | None) -> Judged:
+    """What is known of a slide that has a result, by what differs from today's key and why a later try failed."""
+    if any(part.split()[0] not in COMPUTED_BY for part in parts):
+        return Judged("changed", ", ".join(parts) + (f"; failed before: {failure}" if failure else ""), parts)
+    if failure is not None:  # of a try in between, when its inputs or options were others
+        return Judged("failed before", failure)
+    return Judged("mixed", ", ".join(parts), parts) if parts else Judged("done")
+
+
 def options_of(item: Item, options: ScreenOptions) -> ScreenOptions:
     """The options of one slide: the cohort's, with the resolution that the manifest gives."""
     return options if item.mpp is None else options.model_copy(update={"mpp": item.mpp})
 
 
-def _recorded_key(record: Path) -> dict[str, Any] | None:
+def recorded_key(record: Path) -> dict[str, Any] | None:
     """The key in ``run.json``; empty where it holds none, None where there is no record."""
     try:
         values = json.loads(record.read_text("utf-8"))

@@ -13,6 +13,7 @@ from wsiamf.cohort.places import Places
 from wsiamf.cohort.planning import Plan
 from wsiamf.errors import BundleError, ConfigError
 from wsiamf.files import dump_json, sha256_bytes
+from wsiamf.screen.key import ALGORITHM_VERSION
 from wsiamf.spec import load_error_rates
 
 PREDICTIONS: Final = "predictions.parquet"
@@ -21,7 +22,12 @@ NOT_SCREENED: Final = "not_screened"
 DAMAGED: Final = "damaged"
 """Kinds of failure beside the engine's ``error``, ``crash`` and ``timeout``."""
 
-_WORDS: Final = {"options": "these options", "model": "this model", "error_rates": "these error rates"}
+_WORDS: Final = {
+    "algorithm_version": "this version of wsiamf",
+    "options": "these options",
+    "model": "this model",
+    "error_rates": "these error rates",
+}
 _RECORD_FIELDS: Final = (
     *("key", "wsiamf", "algorithm_version", "versions", "slide", "reading", "model"),
     *("backend", "precision", "device_class", "warnings", "times"),
@@ -45,7 +51,8 @@ class Result:
 
     def digest(self, item: Item) -> str:
         """sha256 over all that the cohort's part of its predictions follows from."""
-        made_from = {"key": self.record["key"], "slide_id": item.slide_id, "case_id": item.case_id}
+        table = self.record.get("output_sha256", {}).get(PREDICTIONS)
+        made_from = {"key": self.record["key"], "table": table, "slide_id": item.slide_id, "case_id": item.case_id}
         return sha256_bytes(dump_json(made_from).encode())
 
 
@@ -92,7 +99,7 @@ class PlannedResults:
     def _other_part(self, item: Item, key: dict[str, Any]) -> str | None:
         """Which part of a result's key is not the plan's."""
         own = {"mpp": item.mpp} if item.mpp is not None else {}
-        asked = {"options": {**self._plan.options, **own}, **self._asked}
+        asked = {"options": {**self._plan.options, **own}, "algorithm_version": ALGORITHM_VERSION, **self._asked}
         return next((name for name, value in asked.items() if key.get(name) != value), None)
 
     def _recorded(self, item: Item) -> Failure | None:

@@ -32,6 +32,11 @@ class RunLog:
         self._handler.handle(logging.LogRecord(__name__, level, "", 0, text, None, None))
 
 
+class _Handler(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's signature
+        """Say nothing: a full disk is reported by what needs it, and its lines in the log are lost anyhow."""
+
+
 @contextmanager
 def run_log(places: Places) -> Iterator[RunLog]:
     """Open a log of its own for a run, which also gets what wsiamf says meanwhile.
@@ -42,7 +47,7 @@ def run_log(places: Places) -> Iterator[RunLog]:
     with output_errors(places.logs):
         places.logs.mkdir(parents=True, exist_ok=True)
         path = places.logs / f"run-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.log"
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = _Handler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter(_FORMAT))
     log, package = RunLog(path, handler), logging.getLogger("wsiamf")
     package.addHandler(handler)

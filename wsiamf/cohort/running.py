@@ -207,13 +207,20 @@ def _try_once(item: Item, orders: Orders, on_progress: OnProgress, pool: ChildPo
     places = orders.places
     remove_leftovers(places.folder(item.slide_id))
     request = Request(item, orders.options, orders.error_rates, places.record(item.slide_id).is_file())
+    if not pool.has_idle(orders.child):
+        check_classes(_loaded(orders, pool), orders)
     with pool.lend(orders.child) as child:
-        try:
-            classes = child.classes()
-        except ModelFailedError as error:
-            raise CohortError(str(error)) from error
-        check_classes(classes, orders)
+        check_classes(child.classes(), orders)
         child.screen(request, limit_s=orders.time_limit_s, on_progress=on_progress)
+
+
+def _loaded(orders: Orders, pool: ChildPool) -> Classes:
+    """Have a child load the model before it is given a slide: an end while it loads is not the slide's doing."""
+    try:
+        return warm_up(orders, pool=pool)
+    except CohortError as error:
+        logger.warning("%s; once more", error)
+        return warm_up(orders, pool=pool)
 
 
 def warm_up(orders: Orders, *, pool: ChildPool = POOL) -> Classes:

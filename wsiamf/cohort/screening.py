@@ -20,13 +20,14 @@ from wsiamf.cohort.inputs import Cohort
 from wsiamf.cohort.items import Classes, Item
 from wsiamf.cohort.locks import other_shards, run_lock
 from wsiamf.cohort.places import Places
-from wsiamf.cohort.planning import Due, Plan, due, read_plan, shard, write_plan
+from wsiamf.cohort.planning import Due, Plan, due, read_plan, recorded_key, shard, write_plan
 from wsiamf.cohort.run_log import RunLog, run_log
 from wsiamf.cohort.running import Orders, Outcome, sweep, warm_up
 from wsiamf.cohort.where import Where
 from wsiamf.config import load_cluster_config
 from wsiamf.errors import CohortError
 from wsiamf.files import output_errors
+from wsiamf.screen.key import COMPUTED_BY
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def screen_cohort(
         left, orders = _prepare(plan, places, orders, where, client, allow_mixed=allow_mixed)
         on_event(Started(left, dashboard_address(client) if client else None, log.path))
         tally = _screen(left.todo, client, orders, _also_logged(on_event, log))
-        return ShardDone(tally) if where.shard else collect(places, seed=plan.options["seed"])
+        return ShardDone(tally) if where.shard else collect(places)
 
 
 def _prepare(
@@ -120,6 +121,8 @@ def _prepare(
     left = due(plan, places, classes, _part(plan, where))
     if left.mixed and not allow_mixed:
         raise CohortError(_mixed_results(left))
+    if where.shard and not allow_mixed:
+        _check_other_shards(plan, places, classes)
     return left, replace(orders, classes=None if allow_mixed else classes)
 
 
@@ -171,6 +174,8 @@ def _cluster(where: Where) -> Iterator[Client | None]:
 def _agreed(found: dict[str, Classes], *, allow_mixed: bool) -> Classes:
     """What the workers compute with."""
     kinds = Counter(found.values())
+    if len({one.model_sha256 for one in kinds}) > 1:
+        raise CohortError("the workers hold different models under one name; give all of them the same bundle.")
     if len(kinds) > 1 and not allow_mixed:
         listed = "; ".join(f"{n} on {one.backend} {one.precision} {one.device_class}" for one, n in kinds.most_common())
         raise CohortError(
@@ -187,6 +192,18 @@ def _mixed_results(left: Due) -> str:
         f"{left.judged[first].why}); name --backend, --device and --precision as they were, choose another --out, or pass "
         "--allow-mixed to keep them."
     )
+
+
+def _check_other_shards(plan: Plan, places: Places, classes: Classes) -> None:
+    """Raise where a slide of any shard is done with another backend, precision or device class."""
+    for item in plan.items:
+        recorded = recorded_key(places.record(item.slide_id))
+        if recorded and any(recorded.get(name) != getattr(classes, name) for name in COMPUTED_BY):
+            was = " ".join(str(recorded.get(name)) for name in COMPUTED_BY)
+            raise CohortError(
+                f"{item.slide_id} is done with {was}, and this shard computes with {classes.backend} {classes.precision} "
+                f"{classes.device_class}; name --backend, --device and --precision as they were, or pass --allow-mixed."
+            )
 
 
 def _write_plan(plan: Plan, places: Places, where: Where) -> None:

@@ -78,7 +78,7 @@ def _check_leftovers(places: Places) -> Faults:
     if places.locks.is_dir():
         for path in sorted(places.locks.iterdir()):
             if path.suffix in (".run", ".slide"):
-                yield warning("", "locks of runs that were killed lie in the folder; the next run removes them")
+                yield warning("", "locks of runs that were killed lie in the folder; they hold nobody up")
 
 
 def _together(faults: list[Fault]) -> list[Fault]:

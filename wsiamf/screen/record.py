@@ -83,7 +83,8 @@ def check_own_folder(folder: Path, fingerprint: str, *, or_name: str | None = No
     slide = record.get("slide", {})
     if slide.get("fingerprint") != fingerprint and (or_name is None or slide.get("name") != or_name):
         raise OutputExistsError(
-            f"{folder}: holds the results of another slide ({slide.get('name')}); name this one with --slide-id."
+            f"{folder}: holds the results of another slide ({slide.get('name')}); "
+            "give this one another id (--slide-id, or slide_id in the manifest)."
         )
     written = {RUN_RECORD, *record.get("outputs", [])}
     foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in written)
