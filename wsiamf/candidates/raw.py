@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from wsiamf.geometry import SlideFrame
 
 PointsFrame = Literal["level0", "qupath"]
+Unit = Literal["px", "um", "mm"]
+
+EVERY_SLIDE: Final = ""
+"""The name of a slide that stands for all of them: readers give a file's rows of whatever slide for it."""
+
+_UM: Final[dict[Unit, float]] = {"um": 1.0, "mm": 1000.0}
 
 
 class SlideLike(Protocol):
@@ -33,7 +39,7 @@ class RawPoints:
 
     Args:
         rows: Number of each row (or annotation) in the file, from 1.
-        x, y: Centres in px of the file's own frame; NaN where the row gives no number.
+        x, y: Centres in the file's own frame and ``unit``; NaN where the row gives no number.
         labels: The file's class words, None where it has none.
         by_person: Rows whose point a person labelled; they are never merged.
         score: Detector scores, NaN where a row has none; None where the file has no scores at all.
@@ -41,6 +47,11 @@ class RawPoints:
         faults: Why a row cannot be used, by its index into these arrays.
         notes: Things to tell the user.
         row_word: What the file calls a row, for messages.
+        unit: Of ``x`` and ``y``.
+        slides: The slide that each row is for, as the file writes it; None where the file names no slides.
+        person_labels: Class words of each person, one a row, None where the person gave none.
+        persons_are_experts: Whether all of those persons' AMF and NMF labels are votes; otherwise only those of the persons
+            that the user names.
     """
 
     rows: NDArray[np.int64]
@@ -53,6 +64,10 @@ class RawPoints:
     faults: Mapping[int, str]
     notes: tuple[str, ...] = ()
     row_word: str = "row"
+    unit: Unit = "px"
+    slides: Sequence[str] | None = None
+    person_labels: Mapping[str, Sequence[str | None]] | None = None
+    persons_are_experts: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -70,7 +85,19 @@ class RawPoints:
             score=None if self.score is None else self.score[indices],
             ids=None if self.ids is None else [self.ids[index] for index in chosen],
             faults={new: self.faults[old] for new, old in enumerate(chosen) if old in self.faults},
+            slides=None if self.slides is None else [self.slides[index] for index in chosen],
+            person_labels=None
+            if self.person_labels is None
+            else {person: [labels[index] for index in chosen] for person, labels in self.person_labels.items()},
         )
+
+    def in_px(self, mpp: float) -> RawPoints:
+        """The same points in px of ``mpp`` um."""
+        if self.unit == "px":
+            return self
+        scale = _UM[self.unit] / mpp
+        with np.errstate(over="ignore"):  # what grows beyond all numbers lies off the slide
+            return replace(self, x=self.x * scale, y=self.y * scale, unit="px")
 
 
 @dataclass(frozen=True)
