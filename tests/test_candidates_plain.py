@@ -174,10 +174,12 @@ def test_wrong_options_are_named(tmp_path: Path, options: dict[str, Any], said: 
 
 
 def test_the_format_can_be_forced(tmp_path: Path) -> None:
-    text = "filename,coordinateX,coordinateY,x,y\ncase_1.svs,1,2,300,400\n"
-    assert positions(read(tmp_path, text)) == [(1.0, 2.0)]
+    text = "filename,coordinateX,coordinateY,majority,label\ncase_1.svs,1,2,NMF,AMF\n"
+    found = read(tmp_path, text)
+    assert (found.table["source_label"].tolist(), found.format) == (["NMF"], "midog25-csv")
     forced = read(tmp_path, text, points_format="csv")
-    assert (positions(forced), forced.format) == ([(300.0, 400.0)], "csv")
+    assert (forced.table["source_label"].tolist(), forced.format) == (["AMF"], "csv")
+    assert positions(forced) == positions(found) == [(1.0, 2.0)]
     assert "not a readable Parquet file" in refusal(tmp_path, text, points_format="parquet")
 
 

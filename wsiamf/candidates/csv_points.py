@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wsiamf.candidates.columns import find_columns
 from wsiamf.candidates.delimited import is_text, read_delimited
-from wsiamf.candidates.plain import NUMBER_COLUMNS, TEXT_COLUMNS, plain_points
+from wsiamf.candidates.plain import plain_points
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 
 
@@ -15,7 +16,7 @@ def _sniff(_path: Path, head: bytes) -> bool:
 
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
-    return plain_points(read_delimited(path, (*NUMBER_COLUMNS, *TEXT_COLUMNS)), slide)
+    return plain_points(read_delimited(path, find_columns), slide)
 
 
 READER = Reader(name="csv", frame="level0", sniff=_sniff, read=_read)

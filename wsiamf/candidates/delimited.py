@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from wsiamf.candidates.point_table import PointTable, normalised_header
@@ -13,6 +13,9 @@ from wsiamf.errors import CandidateError
 
 _SEPARATORS = ",;\t"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+FindColumns = Callable[[Sequence[str], Path], dict[str, int]]
+"""From a header to the position of each column by the name that it is to have."""
 
 
 def is_text(head: bytes) -> bool:
@@ -27,12 +30,12 @@ def header_of(head: bytes) -> list[str]:
     return [name.strip().strip('"').lower() for name in first.split(_separator(first))]
 
 
-def read_delimited(path: Path, wanted: Sequence[str]) -> PointTable:
+def read_delimited(path: Path, wanted: Sequence[str] | FindColumns) -> PointTable:
     """Read a separated text file; all its cells are text.
 
     Args:
         path: The file.
-        wanted: Names of the columns to keep, in lower case.
+        wanted: Names of the columns to keep, in lower case; or what finds them in a header.
 
     Raises:
         CandidateError: Not UTF-8, empty, two columns of one wanted name, or a row with more cells than the header.
@@ -42,7 +45,7 @@ def read_delimited(path: Path, wanted: Sequence[str]) -> PointTable:
     header = next(lines, None)
     if header is None:
         raise CandidateError(f"{path}: is empty; expected a header line with x and y.")
-    places = normalised_header(header, wanted, path)
+    places = wanted(header, path) if callable(wanted) else normalised_header(header, wanted, path)
     columns: dict[str, list[str]] = {name: [] for name in places}
     targets = [(columns[name].append, place) for name, place in places.items()]
     n_rows = 0

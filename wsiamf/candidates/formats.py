@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsiamf.candidates import csv_points, midog25_csv, midog_json, parquet_points
+from wsiamf.candidates import ami_br_csv, csv_points, midog25_csv, midog_json, parquet_points
 from wsiamf.candidates.raw import Reader
 from wsiamf.errors import CandidateError, ConfigError, PointsNotFoundError
 
@@ -12,6 +12,7 @@ READERS: tuple[Reader, ...] = (
     parquet_points.READER,
     midog_json.READER,
     midog25_csv.READER,
+    ami_br_csv.READER,
     csv_points.READER,  # last: it takes any text that is not JSON or XML
 )
 FORMATS: tuple[str, ...] = tuple(reader.name for reader in READERS)

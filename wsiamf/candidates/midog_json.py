@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wsiamf.candidates.boxes import Convention, as_box, box_convention, centres
 from wsiamf.candidates.cells import Numbers, read_numbers
 from wsiamf.candidates.plain import joined_faults
-from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
+from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, Reader, SlideLike
 from wsiamf.candidates.slide_names import matching_name
 from wsiamf.candidates.wording import shown
 from wsiamf.classes import MITOTIC_FIGURE, NON_MITOTIC
@@ -35,9 +35,10 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
     data = _loaded(path)
     images, annotations = _records(data, "images", path), _records(data, "annotations", path)
     image = _image_of(images, slide, path)
+    names = {entry["id"]: entry["file_name"] for entry in images}
     boxes = np.asarray([as_box(a.get("bbox")) or _NO_BOX for a in annotations], dtype=np.float64).reshape(-1, 4)
     points = centres(boxes, _convention(boxes, annotations, images))
-    mine = [index for index, a in enumerate(annotations) if a.get("image_id") == image["id"]]
+    mine = [i for i, a in enumerate(annotations) if image is None or a.get("image_id") == image["id"]]
     chosen = [annotations[index] for index in mine]
     score = _score(chosen) if any("score" in annotation for annotation in annotations) else None
     return RawPoints(
@@ -52,6 +53,7 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
         faults=joined_faults(_box_faults(points[mine], chosen), score),
         notes=_size_notes(image, slide),
         row_word="annotation",
+        slides=[_name_of(annotation, names) for annotation in chosen],
     )
 
 
@@ -77,10 +79,18 @@ def _records(data: _Record, key: str, path: Path) -> list[_Record]:
     return records
 
 
-def _image_of(images: list[_Record], slide: SlideLike, path: Path) -> _Record:
+def _name_of(annotation: _Record, names: dict[Any, str]) -> str:
+    image = annotation.get("image_id")
+    return names.get(image, "") if isinstance(image, int | str) else ""
+
+
+def _image_of(images: list[_Record], slide: SlideLike, path: Path) -> _Record | None:
+    """The slide's entry; None for every slide."""
     for number, image in enumerate(images, start=1):
         if not isinstance(image.get("file_name"), str) or not isinstance(image.get("id"), int | str):
             raise CandidateError(f"{path}: image {number} needs an id and a file_name.")
+    if slide.name == EVERY_SLIDE:
+        return None
     name = matching_name([image["file_name"] for image in images], slide.name, path)
     found = [image for image in images if image["file_name"] == name]
     if len(found) > 1:
@@ -137,7 +147,9 @@ def _box_faults(points: NDArray[np.float64], annotations: list[_Record]) -> Numb
     return Numbers(points[:, 0], {i: f"bbox is {shown(annotations[i].get('bbox'))}, no box" for i in indices})
 
 
-def _size_notes(image: _Record, slide: SlideLike) -> tuple[str, ...]:
+def _size_notes(image: _Record | None, slide: SlideLike) -> tuple[str, ...]:
+    if image is None:
+        return ()
     stated = _float(image.get("width")), _float(image.get("height"))
     actual = slide.frame.width, slide.frame.height
     if np.isnan(stated).any() or stated == actual:

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wsiamf.candidates.cells import Column
-from wsiamf.candidates.plain import NUMBER_COLUMNS, TEXT_COLUMNS, plain_points
-from wsiamf.candidates.point_table import PointTable, normalised_header
+from wsiamf.candidates.columns import NUMBER_COLUMNS, find_columns
+from wsiamf.candidates.plain import plain_points
+from wsiamf.candidates.point_table import PointTable
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 from wsiamf.errors import CandidateError
 
@@ -27,8 +28,8 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
     try:
         file = pq.ParquetFile(path)
         header = file.schema_arrow.names
-        places = normalised_header(header, (*NUMBER_COLUMNS, *TEXT_COLUMNS), path)
-        data = file.read(columns=[header[place] for place in places.values()])
+        places = find_columns(header, path)
+        data = file.read(columns=sorted({header[place] for place in places.values()}))
     except (pa.ArrowException, OSError) as error:
         raise CandidateError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}.") from error
     columns = {name: _column(name, data.column(header[place]), path) for name, place in places.items()}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.candidates.cells import Column
+from wsiamf.candidates.raw import EVERY_SLIDE
 from wsiamf.candidates.slide_names import matching_name
 from wsiamf.candidates.wording import counted
 from wsiamf.errors import CandidateError
@@ -78,14 +79,26 @@ def rows_of_slide(table: PointTable, slide_name: str) -> tuple[NDArray[np.int64]
         CandidateError: No row is for the slide, or two different names could be.
     """
     everything = np.arange(table.n_rows, dtype=np.int64)
-    column = next((name for name in SLIDE_COLUMNS if table.has(name)), None)
-    if column is None or table.n_rows == 0:
+    column = _slide_column(table)
+    if column is None or slide_name == EVERY_SLIDE:
         return everything, ()
     names = table.texts(column, everything)
-    if not any(names):
-        return everything, ()
     match = matching_name(names, slide_name, table.path)
     rows = np.asarray([row for row, name in enumerate(names) if name == match], dtype=np.int64)
     n_nameless = names.count("")
     note = f"{counted(n_nameless, 'row')} without a slide name in column {column!r} left out"
     return rows, (note,) if n_nameless else ()
+
+
+def slides_of_rows(table: PointTable, rows: NDArray[np.int64]) -> list[str] | None:
+    """The slide's name in each row; None where the table names no slides."""
+    column = _slide_column(table)
+    return None if column is None else table.texts(column, rows)
+
+
+def _slide_column(table: PointTable) -> str | None:
+    """The column that names slides, if any row has a name in it."""
+    column = next((name for name in SLIDE_COLUMNS if table.has(name)), None)
+    if column is None or not any(table.texts(column, np.arange(table.n_rows, dtype=np.int64))):
+        return None
+    return column

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,6 +19,7 @@ from wsiamf.candidates.identity import candidate_ids
 from wsiamf.candidates.merging import merged_into
 from wsiamf.candidates.notes import label_notes, listed_faults, score_notes
 from wsiamf.candidates.placing import MAX_OUTSIDE_PX, Placed, place
+from wsiamf.candidates.raters import Votes, rater_notes, votes_of
 from wsiamf.candidates.raw import PointsFrame, RawPoints, SlideLike
 from wsiamf.candidates.wording import counted
 from wsiamf.classes import NON_MITOTIC, canonical_label
@@ -58,6 +60,7 @@ class Candidates:
         sha256: Of the points file.
         notes: Things to tell the user, one sentence each.
         n_excluded_non_mitotic: Rows left out because the file labels them non-mitotic.
+        votes: AMF, NMF or None by expert, one a row of the table.
     """
 
     table: pd.DataFrame
@@ -66,6 +69,7 @@ class Candidates:
     sha256: str
     notes: tuple[str, ...]
     n_excluded_non_mitotic: int
+    votes: Votes = field(default_factory=dict)
 
 
 def read_candidates(
@@ -79,6 +83,7 @@ def read_candidates(
     include_non_mitotic: bool = False,
     skip_bad_points: bool = False,
     within: BaseGeometry | None = None,
+    raters: Sequence[str] | None = None,
 ) -> Candidates:
     """Read one slide's candidates from a points file.
 
@@ -95,6 +100,7 @@ def read_candidates(
         include_non_mitotic: Keep rows labelled non-mitotic, as rows that never count.
         skip_bad_points: Keep rows that cannot be used as ``bad_point`` instead of failing.
         within: Regions of interest in level-0 px; points outside are set aside (``outside_roi``), not those on the edge.
+        raters: Persons whose AMF and NMF labels are votes; None: the experts of formats that name experts.
 
     Raises:
         PointsNotFoundError: There is no such file.
@@ -105,11 +111,12 @@ def read_candidates(
     _check_options(points_frame, min_score, merge_um)
     path = Path(path)
     reader = reader_for(path, points_format)
-    raw = reader.read(path, slide)
+    raw = reader.read(path, slide).in_px(slide.frame.mpp)
     if min_score is not None and raw.score is None:
         raise CandidateError(f"{path}: has no scores, so --min-score {min_score:g} cannot be applied; leave it out.")
     raw = replace(raw, ids=candidate_ids(raw, path), labels=[_class_of(label) for label in raw.labels])
     kept = raw if include_non_mitotic else raw.take(np.flatnonzero(~_non_mitotic(raw)))
+    votes = votes_of(kept, raters, path)
     frame = reader.frame if points_frame == "auto" else points_frame
     placed = place(kept.x, kept.y, kept.faults, slide.frame, frame)
     if placed.faults and not skip_bad_points:
@@ -120,7 +127,8 @@ def read_candidates(
     table = _merged(_table(kept, placed, min_score, within), merge_um / slide.frame.mpp)
     n_excluded = len(raw) - len(kept)
     notes = _notes(kept, placed, table, n_excluded=n_excluded, min_score=min_score, merge_um=merge_um)
-    return Candidates(table, reader.name, frame, sha256_file(path), notes, n_excluded)
+    notes = (*notes, *rater_notes(kept, raters))
+    return Candidates(table, reader.name, frame, sha256_file(path), notes, n_excluded, votes)
 
 
 def _check_options(points_frame: str, min_score: float | None, merge_um: float) -> None:
