@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from wsiamf.candidates.gathering import Gathered
-from wsiamf.candidates.json_stream import JsonStream
+from wsiamf.candidates.json_stream import JsonText, elements, member_names
 from wsiamf.candidates.nuclei import figures_among
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 from wsiamf.candidates.wording import shown
@@ -29,14 +29,15 @@ def _sniff(_path: Path, head: bytes) -> bool:
 
 def _read(path: Path, _slide: SlideLike) -> RawPoints:
     gathered, names = Gathered("cell"), None
-    with JsonStream(path).opened() as stream:
-        for key in stream.members():
+    with path.open("rb") as stream:
+        text = JsonText(stream, path)
+        for key in member_names(text):
             if key == "cells":
-                for cell in stream.elements():
+                for cell in elements(text):
                     _add(gathered, cell)
-            else:
-                value = stream.value()
-                names = _names(value, path) if key == "type_map" else names
+            elif (value := text.value()) is not None and key == "type_map":
+                names = _names(value, path)
+        text.end()
     if names is None:
         raise CandidateError(f"{path}: has no type_map, so nobody knows which cells are mitotic figures.")
     raw = gathered.raw_points(um_per_unit=np.nan, by_person=False)

@@ -16,6 +16,9 @@ from wsiamf.candidates import (
     midog_json,
     ndpa,
     parquet_points,
+    qupath_geojson,
+    qupath_tables,
+    sliderunner,
     tiatoolbox_db,
 )
 from wsiamf.candidates.raw import Reader
@@ -23,6 +26,7 @@ from wsiamf.errors import CandidateError, ConfigError, PointsNotFoundError
 
 READERS: tuple[Reader, ...] = (
     parquet_points.READER,
+    sliderunner.READER,
     tiatoolbox_db.READER,
     asap_xml.READER,
     imagescope_xml.READER,
@@ -31,9 +35,12 @@ READERS: tuple[Reader, ...] = (
     cellvit_json.READER,
     hovernext.NUCLEI_READER,
     midog_json.READER,
+    qupath_geojson.READER,
     hovernext.TABLE_READER,
     midog25_csv.READER,
     ami_br_csv.READER,
+    qupath_tables.POINTS_READER,
+    qupath_tables.MEASUREMENTS_READER,
     csv_points.READER,  # last: it takes any text that is not JSON or XML
 )
 FORMATS: tuple[str, ...] = tuple(reader.name for reader in READERS)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from wsiamf.candidates.gathering import Gathered
-from wsiamf.candidates.json_stream import JsonStream
+from wsiamf.candidates.json_stream import JsonText, elements, member_names
 from wsiamf.candidates.placing import MAX_OUTSIDE_PX
 from wsiamf.candidates.plain import persons
 from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, Reader, SlideLike
@@ -38,14 +38,16 @@ def _sniff(_path: Path, head: bytes) -> bool:
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
     gathered, has_points = Gathered(), False
-    with JsonStream(path).opened() as stream:
-        for key in stream.members():
+    with path.open("rb") as stream:
+        text = JsonText(stream, path)
+        for key in member_names(text):
             if key == "points":
                 has_points = True
-                for point in stream.elements():
+                for point in elements(text):
                     _add(gathered, point)
-            elif (value := stream.value()) != _TYPE and key == "type":
+            elif (value := text.value()) != _TYPE and key == "type":
                 raise CandidateError(f"{path}: its type is {shown(value)}; expected {_TYPE!r}.")
+        text.end()
     if not has_points:
         raise CandidateError(f"{path}: has no list 'points'; expected grand-challenge's {_TYPE!r}.")
     raw = gathered.raw_points(um_per_unit=np.nan, by_person=False)

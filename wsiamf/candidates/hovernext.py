@@ -18,7 +18,7 @@ import numpy as np
 from wsiamf.candidates.cells import read_numbers
 from wsiamf.candidates.delimited import header_of, is_text, read_delimited
 from wsiamf.candidates.gathering import Gathered
-from wsiamf.candidates.json_stream import JsonStream
+from wsiamf.candidates.json_stream import JsonText, member_names
 from wsiamf.candidates.nuclei import figures_among
 from wsiamf.candidates.plain import joined_faults
 from wsiamf.candidates.point_table import missing_columns
@@ -74,9 +74,11 @@ def _sniff_nuclei(_path: Path, head: bytes) -> bool:
 
 def _read_nuclei(path: Path, slide: SlideLike) -> RawPoints:
     gathered = Gathered("cell")
-    with JsonStream(path).opened() as stream:
-        for key in stream.members():
-            _add(gathered, key, stream.value())
+    with path.open("rb") as stream:
+        text = JsonText(stream, path)
+        for key in member_names(text):
+            _add(gathered, key, text.value())
+        text.end()
     raw = gathered.raw_points(um_per_unit=np.nan, by_person=False)
     raw = figures_among(raw, _CLASSES.values(), path)
     if slide.name == EVERY_SLIDE:

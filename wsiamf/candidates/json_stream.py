@@ -1,122 +1,162 @@
-"""JSON files with one long list or object, read entry by entry: memory holds one entry, whatever the file's size."""
+"""JSON read piece by piece, so that a file of a million objects needs no more memory than its largest object."""
 
 from __future__ import annotations
 
 import codecs
 import json
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from wsiamf.candidates.packed import ByteStream
 from wsiamf.errors import CandidateError
 
 _CHUNK_BYTES: Final = 1 << 20
-_MOST_ENTRY: Final = 1 << 25
-"""Characters of one entry; a cell with its outline has a few thousand."""
-_BLANKS: Final = re.compile(r"[ \t\n\r]*")
-_DECODER: Final = json.JSONDecoder()
+_MOST_CHARACTERS: Final = 64 << 20
+_BLANKS: Final = " \t\n\r"
 
 
-class JsonStream:
-    """A JSON object, its members taken one after another; for each, call either ``value`` or ``elements``, once.
+def json_items(stream: ByteStream, path: Path, key: str) -> Iterator[Any]:
+    """The elements of a file's list, or of the list ``key`` of its object; the whole object where it has no such list.
 
     Args:
-        path: The file, UTF-8.
+        stream: The file's bytes, UTF-8.
+        path: The file, for messages.
+        key: The object's list that is streamed, ``features`` for GeoJSON.
+
+    Raises:
+        CandidateError: Not UTF-8, not JSON, nested too deeply, or one element is longer than 64 million characters.
+    """
+    text = JsonText(stream, path)
+    if text.peek() == "[":
+        yield from elements(text)
+    elif text.peek() == "{":
+        yield from _members(text, key)
+    else:
+        yield text.value()
+    text.end()
+
+
+def _members(text: JsonText, key: str) -> Iterator[Any]:
+    others: dict[str, Any] = {}
+    streamed = False
+    for name in member_names(text):
+        if name == key and text.peek() == "[":
+            streamed = True
+            yield from elements(text)
+        else:
+            others[name] = text.value()
+    if not streamed:
+        yield others
+
+
+def member_names(text: JsonText) -> Iterator[str]:
+    """Keys of an object; after each its value must be taken, by ``text.value`` or ``elements``."""
+    text.take("{")
+    if text.peek() == "}":
+        text.take("}")
+        return
+    while True:
+        name = text.value()
+        if not isinstance(name, str):
+            raise text.error("a key is no text")
+        text.take(":")
+        yield name
+        if text.peek() == "}":
+            text.take("}")
+            return
+        text.take(",")
+
+
+def elements(text: JsonText) -> Iterator[Any]:
+    """The elements of a list, one by one."""
+    text.take("[")
+    if text.peek() == "]":
+        text.take("]")
+        return
+    while True:
+        yield text.value()
+        if text.peek() == "]":
+            text.take("]")
+            return
+        text.take(",")
+
+
+class JsonText:
+    """The text that is still to be read, as much of it as is needed.
+
+    Args:
+        stream: The file's bytes, UTF-8.
+        path: The file, for messages.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, stream: ByteStream, path: Path) -> None:
+        self._stream = stream
         self._path = path
-        self._text, self._at, self._ended = "", 0, False
-        self._chunks: Iterator[str] = iter(())
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
+        self._scan = json.JSONDecoder().raw_decode
+        self._text = ""
+        self._at = 0
+        self._before = 0  # characters that have been let go
+        self._ended = False
 
-    @contextmanager
-    def opened(self) -> Iterator[JsonStream]:
-        """The file, open; every fault of its content is a ``CandidateError``."""
-        try:
-            with self._path.open("rb") as stream:
-                reader = codecs.getreader("utf-8-sig")(stream)
-                self._chunks = iter(lambda: reader.read(_CHUNK_BYTES), "")
-                yield self
-        except CandidateError:
-            raise
-        except (ValueError, RecursionError) as error:
-            raise CandidateError(f"{self._path}: not valid JSON: {' '.join(str(error).split())}.") from error
+    def error(self, reason: str) -> CandidateError:
+        """An error at the present place."""
+        return CandidateError(f"{self._path}: not valid JSON: {reason} (at character {self._before + self._at:,}).")
 
-    def members(self) -> Iterator[str]:
-        """Keys of the outermost object."""
-        self._take("{")
-        while not self._next_is("}"):
-            key = self.value()
-            if not isinstance(key, str):
-                raise CandidateError(f"{self._path}: not valid JSON: a key of its outermost object is no text.")
-            self._take(":")
-            yield key
-            if not self._next_is("}"):
-                self._take(",")
-        self._take("}")
-        if self._next():
-            raise CandidateError(f"{self._path}: not valid JSON: something follows its outermost object.")
-
-    def elements(self) -> Iterator[Any]:
-        """The elements of a list, one by one."""
-        if not self._next_is("["):
-            raise CandidateError(f"{self._path}: holds no list where one is expected.")
-        self._take("[")
-        while not self._next_is("]"):
-            yield self.value()
-            if not self._next_is("]"):
-                self._take(",")
-        self._take("]")
-
-    def value(self) -> Any:
-        """The value, whole."""
-        self._next()
+    def peek(self) -> str:
+        """The next character that is no blank; empty at the end."""
         while True:
-            try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
-            except json.JSONDecodeError:
-                if self._ended:
-                    raise
-            else:
-                # The number 12 may go on in the next chunk.
-                if end < len(self._text) or self._ended:
-                    self._at = end
-                    return value
-            self._more()
-
-    def _next(self) -> str:
-        """The next character that is not blank, which stays; empty at the end."""
-        while True:
-            found = _BLANKS.match(self._text, self._at)
-            assert found is not None
-            self._at = found.end()
-            if self._at < len(self._text) or self._ended:
+            length = len(self._text)
+            while self._at < length and self._text[self._at] in _BLANKS:
+                self._at += 1
+            if self._at < length or not self._more():
                 return self._text[self._at : self._at + 1]
-            self._more()
 
-    def _next_is(self, character: str) -> bool:
-        return self._next() == character
+    def end(self) -> None:
+        """Nothing may follow."""
+        if self.peek():
+            raise self.error("more follows after the end")
 
-    def _take(self, character: str) -> None:
-        if not self._next_is(character):
-            raise CandidateError(f"{self._path}: not valid JSON: {character!r} is missing{self._place()}.")
+    def take(self, character: str) -> None:
+        """Step over a character that must come next."""
+        if self.peek() != character:
+            raise self.error(f"expected {character!r}")
         self._at += 1
 
-    def _place(self) -> str:
-        rest = self._text[self._at : self._at + 20]
-        return f" before {rest!r}" if rest else " at its end"
+    def value(self) -> Any:
+        """The next value."""
+        self.peek()
+        while True:
+            try:
+                value, end = self._scan(self._text, self._at)
+            except RecursionError:
+                raise self.error("nested too deeply") from None
+            except json.JSONDecodeError as error:
+                if not self._more():
+                    raise self.error(error.msg) from error
+                continue
+            except ValueError as error:  # an integer of thousands of digits
+                raise self.error(str(error).split(";", maxsplit=1)[0]) from error
+            if end < len(self._text) or not self._more():  # what ends where the text ends may go on
+                self._at = end
+                return value
 
-    def _more(self) -> None:
-        """Another chunk, and as much again while one entry stays unfinished, so that time grows with its length."""
+    def _more(self) -> bool:
+        """Read on; whether anything came."""
+        if self._ended:
+            return False
         rest = self._text[self._at :]
-        if len(rest) > _MOST_ENTRY:
-            raise CandidateError(f"{self._path}: one entry is longer than {_MOST_ENTRY >> 20} MB; no points do that.")
-        chunks, n_wanted = [rest], max(1, len(rest))
-        while n_wanted > 0 and not self._ended:
-            chunk = next(self._chunks, "")
-            chunks.append(chunk)
-            n_wanted -= len(chunk)
-            self._ended = not chunk
-        self._text, self._at = "".join(chunks), 0
+        if len(rest) > _MOST_CHARACTERS:
+            raise self.error(f"one value is longer than {_MOST_CHARACTERS:,} characters")
+        data = self._stream.read(
+            max(_CHUNK_BYTES, len(rest))
+        )  # doubling, so that long values are not scanned too often
+        try:
+            new = self._decode(data, not data)
+        except UnicodeDecodeError as error:
+            raise CandidateError(f"{self._path}: is not UTF-8 text; save the file as UTF-8.") from error
+        self._before += self._at
+        self._text, self._at = rest + new, 0
+        self._ended = not data
+        return bool(data)
