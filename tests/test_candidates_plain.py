@@ -122,7 +122,7 @@ def test_every_way_to_write_the_same_points(tmp_path: Path, text: str) -> None:
         ("x,y\n1,2\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "not a points file that wsiamf knows; expected one of parquet, "),
         ('{"type": "something", "points": []}', "not a points file that wsiamf knows"),
-        ("<?xml version='1.0'?><ASAP_Annotations/>", "not a points file that wsiamf knows"),
+        ("<?xml version='1.0'?><html/>", "not a points file that wsiamf knows"),
         (b"PAR1 and then something else", "not a readable Parquet file"),
         ("x,y,slide\n1,2,case_10.svs\n3,4,other.svs\n", "the nearest of its 2 names is 'case_10.svs'"),
         ("x,y,image\n1,2,a/case_1.svs\n3,4,b/case_1.svs\n", "'a/case_1.svs' and 'b/case_1.svs' could both be slide"),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.candidates.cells import parse_number
-from wsiamf.candidates.outlines import outline_centre, outline_width, region_notes, region_rows
+from wsiamf.candidates.outlines import Outlines, region_notes, region_rows
 from wsiamf.candidates.raw import RawPoints, Unit
 from wsiamf.candidates.wording import shown
 
@@ -19,22 +19,17 @@ class Vertices:
     """The coordinates of one object; what is wrong with the first bad one."""
 
     def __init__(self) -> None:
-        self._x, self._y = array("d"), array("d")
+        self.places: list[tuple[float, float]] = []
         self.fault: str | None = None
 
     def __len__(self) -> int:
-        return len(self._x)
+        return len(self.places)
 
     def add(self, x: Any, y: Any) -> None:
         """Another vertex, as the file writes it."""
-        for name, value, values in (("x", x, self._x), ("y", y, self._y)):
-            number, fault = read_number(name, value)
-            values.append(number)
-            self.fault = self.fault or fault
-
-    def array(self) -> NDArray[np.float64]:
-        """(N, 2)."""
-        return np.column_stack([np.asarray(self._x), np.asarray(self._y)])
+        (x, fault_x), (y, fault_y) = read_number("x", x), read_number("y", y)
+        self.places.append((x, y))
+        self.fault = self.fault or fault_x or fault_y
 
 
 class Gathered:
@@ -46,14 +41,15 @@ class Gathered:
 
     def __init__(self, row_word: str = "point") -> None:
         self._row_word = row_word
-        self._x, self._y, self._width, self._score = array("d"), array("d"), array("d"), array("d")
+        self._outlines = Outlines()  # a point is an outline of one vertex
+        self._width, self._score = array("d"), array("d")
         self._labels: list[str | None] = []
         self._ids: list[str] = []
         self._words: dict[str, str] = {}
         self.faults: dict[int, str] = {}
 
     def __len__(self) -> int:
-        return len(self._x)
+        return len(self._outlines)
 
     def add(
         self,
@@ -73,7 +69,7 @@ class Gathered:
             label: The file's class word.
             score: A detector's, None for none.
             name: The file's id.
-            width: Of the object that the point stands for, in the unit of ``x``.
+            width: Of the object that the point stands for, in the unit of ``x``; 0 for a point.
             fault: What is wrong with the point besides its numbers.
         """
         (x, fault_x), (y, fault_y) = read_number("x", x), read_number("y", y)
@@ -81,21 +77,19 @@ class Gathered:
         reasons = [reason for reason in (fault_x, fault_y, fault_score, fault) if reason]
         if reasons:
             self.faults[len(self)] = ", ".join(reasons)
-        self._append(x, y, width, score, label, name)
+        self._append([(x, y)], width, score, label, name)
 
     def add_outline(self, vertices: Vertices, label: str | None, fault: str | None = None) -> None:
         """The centre of an outline; or a point at fault, where it has no vertices or bad ones."""
         fault = fault or vertices.fault or (None if len(vertices) else "it has no coordinates")
         if fault:
             self.faults[len(self)] = fault
-            x, y, width = np.nan, np.nan, 0.0
-        else:
-            (x, y), width = outline_centre(vertices.array()), outline_width(vertices.array())
-        self._append(x, y, width, np.nan, label, "")
+        self._append([(np.nan, np.nan)] if fault else vertices.places, 0.0, np.nan, label, "")
 
-    def _append(self, x: float, y: float, width: float, score: float, label: str | None, name: str) -> None:
-        self._x.append(x)
-        self._y.append(y)
+    def _append(
+        self, vertices: Sequence[tuple[float, float]], width: float, score: float, label: str | None, name: str
+    ) -> None:
+        self._outlines.add([(vertices, False)])
         self._width.append(width)
         self._score.append(score)
         # Equal words are kept once: a million labels are a million references.
@@ -119,11 +113,12 @@ class Gathered:
             unit: Of the coordinates.
         """
         score, n = np.asarray(self._score), len(self)
-        regions = region_rows(np.asarray(self._width), um_per_unit)
+        places, widths = self._outlines.places()
+        regions = region_rows(np.fmax(widths, np.asarray(self._width)), um_per_unit)
         raw = RawPoints(
             rows=np.arange(1, n + 1, dtype=np.int64),
-            x=np.asarray(self._x),
-            y=np.asarray(self._y),
+            x=places[:, 0],
+            y=places[:, 1],
             labels=self._labels,
             by_person=np.broadcast_to(np.asarray(by_person, dtype=np.bool_), n).copy(),
             score=None if np.isnan(score).all() else score,

@@ -1,7 +1,7 @@
 """Hamamatsu NDP.view's annotations (NDPA): nm from the centre of the glass slide, titles for classes.
 
 Layout (files of NDP.view 2): ``annotations/ndpviewstate`` with ``title``, ``coordformat`` (nanometers) and ``annotation``,
-whose ``type`` is pin or circle (``x``, ``y``), freehand (``pointlist/point/x, y``), pointer or linearmeasure (``x1, y1, x2, y2``).
+whose ``type`` is pin or circle (``x``, ``y``), freehand (``pointlist/point``), pointer or linearmeasure (``x1, y1, x2, y2``).
 ``x`` and ``y`` of the view state itself are where the screen was.
 """
 

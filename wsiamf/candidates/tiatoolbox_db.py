@@ -1,7 +1,7 @@
 """TIAToolbox's annotation stores: SQLite, level-0 ("baseline") px, one annotation a row with its properties as JSON.
 
 Layout (tiatoolbox/annotation/storage.py, 2.1.3): ``annotations(id, key, objtype, cx, cy, geometry, properties, area)``;
-``cx, cy`` are the centroid, and all there is of a point. Its engines write the class as ``type`` and the score as ``probability``.
+``cx, cy`` are the centroid, and all there is of a point. Its engines write ``type`` and ``probability``.
 """
 
 from __future__ import annotations
