@@ -128,19 +128,28 @@ def _edited(data: bytes, edits: Sequence[tuple[str, float, Any]]) -> bytes:
     return data
 
 
-def fuzz(path: Path, seeds: Sequence[bytes], *, n: int, wrap: Callable[[bytes], bytes] = bytes, **options: Any) -> None:
+def fuzz(
+    path: Path,
+    seeds: Sequence[bytes],
+    *,
+    n: int,
+    slide: PointsSlide = SLIDE,
+    wrap: Callable[[bytes], bytes] = bytes,
+    **options: Any,
+) -> None:
     """Read ``n`` spoilt copies of ``seeds`` as ``path``; only points or a ``WsiamfError`` of one line will do.
 
     Args:
         path: Where the files are written, one after another.
         seeds: Right files of the format.
         n: ``SHORT`` or ``LONG``.
+        slide: Whose points they are.
         wrap: Done to each spoilt copy, for example compression.
         **options: Of ``read_candidates``; ``points_format`` sends all bytes to one reader.
     """
     for seed in seeds:
         path.write_bytes(wrap(seed))
-        read_candidates(path, SLIDE, skip_bad_points=True, **options)  # a seed that is refused tests nothing
+        read_candidates(path, slide, skip_bad_points=True, **options)  # a seed that is refused tests nothing
 
     @settings(
         max_examples=n,
@@ -151,7 +160,7 @@ def fuzz(path: Path, seeds: Sequence[bytes], *, n: int, wrap: Callable[[bytes], 
     )
     @given(mutations(seeds), st.booleans())
     def run(data: bytes, skip: bool) -> None:
-        check_survives(path, wrap(data), skip_bad_points=skip, **options)
+        check_survives(path, wrap(data), slide, skip_bad_points=skip, **options)
 
     run()
 

@@ -1,8 +1,8 @@
 """grand-challenge's "Multiple points": mm from the image's corner, as MIDOG's detectors write them.
 
 Layout (MIDOG25_T1_reference_docker, inference.py): ``{"name", "type": "Multiple points", "points": [{"name", "point":
-[x, y, 0], "probability"}], "version"}``, names being "mitotic figure" and "non-mitotic figure". The mm come from ITK, which multiplies
-px by the spacing of each axis; a TIFF without a resolution has spacing 1 there, so such a file holds px.
+[x, y, 0], "probability"}], "version"}``, names being "mitotic figure" and "non-mitotic figure". The mm come from ITK, which
+multiplies px by the spacing of each axis; a TIFF without a resolution has spacing 1 there, so such a file holds px.
 """
 
 from __future__ import annotations

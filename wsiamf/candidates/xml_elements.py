@@ -11,7 +11,7 @@ from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
 
 _CHUNK_BYTES: Final = 1 << 16
-_MOST_SILENT_BYTES: Final = 1 << 23
+_MOST_SILENT_BYTES: Final = 1 << 20
 """An element, comment or text longer than this is no annotation's: expat holds the whole of it in memory."""
 _MOST_DEPTH: Final = 64
 _MOST_TEXT: Final = 4096
@@ -76,7 +76,7 @@ def xml_events(path: Path, root: str) -> Iterator[Start | End]:
                 raise CandidateError(f"{path}: not well-formed XML: {error}; export it again.") from error
             n_silent = 0 if events.pending else n_silent + len(chunk)
             if n_silent > _MOST_SILENT_BYTES:
-                raise CandidateError(f"{path}: one piece of it is longer than 8 MB; this is no file of annotations.")
+                raise CandidateError(f"{path}: one piece of it is longer than 1 MB; this is no file of annotations.")
             yield from events.pending
             events.pending.clear()
             if not chunk:
