@@ -41,7 +41,7 @@ def _read(path: Path, _slide: SlideLike) -> RawPoints:
     if names is None:
         raise CandidateError(f"{path}: has no type_map, so nobody knows which cells are mitotic figures.")
     raw = gathered.raw_points(um_per_unit=np.nan, by_person=False)
-    labels = [names.get(kind or "", f"type {kind}") for kind in raw.labels]
+    labels = [None if kind is None else names.get(kind, f"type {kind}") for kind in raw.labels]
     return figures_among(replace(raw, labels=labels), names.values(), path)
 
 
@@ -52,12 +52,11 @@ def _names(value: Any, path: Path) -> dict[str, str]:
 
 
 def _add(gathered: Gathered, cell: Any) -> None:
-    entry = cell if isinstance(cell, dict) else {}
-    centroid, kind = entry.get("centroid"), entry.get("type")
-    proper = isinstance(centroid, list) and len(centroid) == 2
-    x, y = centroid if proper and isinstance(centroid, list) else (None, None)
-    fault = None if proper else f"centroid is {shown(centroid)}, no x, y"
-    gathered.add(x, y, shown(kind), score=entry.get("type_prob"), fault=fault)
+    match cell:
+        case {"centroid": [x, y], "type": int(kind)}:
+            gathered.add(x, y, shown(kind), score=cell.get("type_prob"))
+        case _:
+            gathered.add(None, None, None, fault="it has no type or no centroid of x and y")
 
 
 READER = Reader(name="cellvit-json", frame="level0", sniff=_sniff, read=_read)

@@ -70,11 +70,11 @@ class Gathered:
             score: A detector's, None for none.
             name: The file's id.
             width: Of the object that the point stands for, in the unit of ``x``; 0 for a point.
-            fault: What is wrong with the point besides its numbers.
+            fault: What is wrong with the whole point; its numbers need not be asked then.
         """
         (x, fault_x), (y, fault_y) = read_number("x", x), read_number("y", y)
         score, fault_score = (np.nan, None) if score is None else read_number("score", score)
-        reasons = [reason for reason in (fault_x, fault_y, fault_score, fault) if reason]
+        reasons = [fault] if fault else [reason for reason in (fault_x, fault_y, fault_score) if reason]
         if reasons:
             self.faults[len(self)] = ", ".join(reasons)
         self._append([(x, y)], width, score, label, name)

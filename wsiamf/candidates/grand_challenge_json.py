@@ -56,12 +56,12 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
 
 
 def _add(gathered: Gathered, point: Any) -> None:
-    entry = point if isinstance(point, dict) else {}
-    place, name = entry.get("point"), entry.get("name")
-    proper = isinstance(place, list) and len(place) in (2, 3)
-    x, y = place[:2] if proper and isinstance(place, list) else (None, None)
-    fault = None if proper else f"point is {shown(place)}, no x, y"
-    gathered.add(x, y, name if isinstance(name, str) and name else None, score=entry.get("probability"), fault=fault)
+    match point:
+        case {"point": [x, y] | [x, y, _]}:
+            name = point.get("name")
+            gathered.add(x, y, name if isinstance(name, str) and name else None, score=point.get("probability"))
+        case _:
+            gathered.add(None, None, None, fault=f"{shown(point)} has no point of x, y, z")
 
 
 def _in_px(raw: RawPoints, frame: SlideFrame) -> RawPoints:

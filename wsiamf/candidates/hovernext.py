@@ -92,11 +92,11 @@ def _read_nuclei(path: Path, slide: SlideLike) -> RawPoints:
 
 
 def _add(gathered: Gathered, key: str, value: Any) -> None:
-    kind, place = value if isinstance(value, list) and len(value) == 2 else (None, None)
-    proper = isinstance(place, list) and len(place) == 2
-    y, x = place if proper and isinstance(place, list) else (None, None)
-    label = _CLASSES.get(kind, f"class {shown(kind)}") if isinstance(kind, int) else f"class {shown(kind)}"
-    gathered.add(x, y, label, name=key, fault=None if proper else f"{shown(value)} is no class and (y, x)")
+    match value:
+        case [int(kind), [y, x]]:
+            gathered.add(x, y, _CLASSES.get(kind, f"class {shown(kind)}"), name=key)
+        case _:
+            gathered.add(None, None, None, name=key, fault=f"{shown(value)} is no class and (y, x)")
 
 
 def _downsample(mpp: float, path: Path) -> float:

@@ -19,10 +19,10 @@ _LISTED: Final = 3
 
 
 def figures_among(raw: RawPoints, classes: Iterable[str], path: Path) -> RawPoints:
-    """The rows whose class has to do with mitosis; a note counts the others.
+    """The rows whose class has to do with mitosis, and those at fault that have none; a note counts the others.
 
     Args:
-        raw: All nuclei.
+        raw: All nuclei; one whose class cannot be read is at fault.
         classes: All classes that the program can give.
         path: The points file, for messages.
 
@@ -35,7 +35,7 @@ def figures_among(raw: RawPoints, classes: Iterable[str], path: Path) -> RawPoin
             f"{path}: none of its classes is mitotic figures ({', '.join(map(shown, classes[:10])) or 'it has none'}); "
             "run a model that detects them."
         )
-    known = {label: label is not None and canonical_label(label) is not None for label in set(raw.labels)}
+    known = {label: label is None or canonical_label(label) is not None for label in set(raw.labels)}
     mitotic = np.asarray([known[label] for label in raw.labels], dtype=np.bool_)
     if mitotic.all():
         return raw
