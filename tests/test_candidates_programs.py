@@ -15,7 +15,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import program_files as made
-from tests.points_fuzz import LONG, MRXS, SHORT, SLIDE, PointsSlide, bounded_memory, fuzz, positions, refusal, slide_of
+from tests.points_fuzz import (
+    LONG,
+    MRXS,
+    SHORT,
+    SLIDE,
+    PointsSlide,
+    bounded_memory,
+    fuzz,
+    hostile_files,
+    positions,
+    refusal,
+    slide_of,
+)
 from wsiamf.candidates import Candidates, read_candidates
 from wsiamf.candidates.formats import READERS
 from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints
@@ -151,6 +163,23 @@ def test_cellvit_cells_of_other_classes_are_left_out(tmp_path: Path) -> None:
     assert "none of its classes is mitotic figures ('Dead', 'Neoplastic')" in refused(tmp_path, nuclei)
 
 
+def test_cellvits_geojson_is_read_as_qupaths(tmp_path: Path) -> None:
+    """One feature a class (its config/templates.py); bounds not subtracted, so the frame must be given where there are any."""
+    features = [
+        {
+            "type": "Feature",
+            "id": "9f1c4b1e-8a77-4d0e-9b52-0c6f1a2b3c4d",
+            "geometry": {"type": "MultiPoint", "coordinates": places},
+            "properties": {"objectType": "annotation", "classification": {"name": name, "color": [255, 0, 0]}},
+        }
+        for name, places in (("Mitotic figure", [[3100.5, 2200.0], [3300.0, 2400.0]]), ("Non-mitotic", [[3050, 2060]]))
+    ]
+    found = read(tmp_path, json.dumps(features).encode(), MRXS, points_frame="level0")
+    assert (found.format, found.n_excluded_non_mitotic) == ("qupath-geojson", 1)
+    assert positions(found) == [(3100.5, 2200.0), (3300.0, 2400.0)]
+    assert found.table["source_label"].tolist() == ["mitotic figure"] * 2
+
+
 def test_grand_challenge_points_are_mm(tmp_path: Path) -> None:
     points = [
         in_mm(100, 200, probability=0.9),
@@ -235,6 +264,19 @@ def test_points_come_back(tmp_path: Path, points: list[tuple[float, float]], sho
 def test_hostile_files_are_refused_in_one_line(tmp_path: Path, data: bytes, said: str) -> None:
     with bounded_memory(16):
         assert said in refused(tmp_path, data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("asap-xml", "imagescope-xml", "ndpa", "tiatoolbox-db"),
+        *("grand-challenge-json", "cellvit-json", "hovernext-json", "hovernext-tsv"),
+    ],
+)
+def test_no_reader_takes_what_is_no_points_file(tmp_path: Path, name: str) -> None:
+    for path in hostile_files(tmp_path).values():
+        with bounded_memory(32):
+            refusal(path, points_format=name)
 
 
 FUZZED = {
