@@ -47,6 +47,21 @@ class BatchSizeType(click.ParamType[int | None]):
         return click.IntRange(min=1, max=4096).convert(value, param, ctx)
 
 
+class NamesType(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them."""
+
+    name = "NAME,NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split the text."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.strip() for name in str(value).split(","))
+        if not all(names) or len(set(names)) < len(names):
+            self.fail(f"{value!r} has an empty name, or one twice.", param, ctx)
+        return names
+
+
 def threshold_opt(default: str) -> Callable[[Command], Command]:
     """``--threshold``; its default differs between commands."""
     return click.option(
@@ -97,6 +112,11 @@ conformal_opt = click.option(
     default=0.1,
     show_default=True,
     help="Share of either class that the column conformal may call the other; it changes no label and no count.",
+)
+raters_opt = click.option(
+    "--raters",
+    type=NamesType(),
+    help="Persons in the points file whose AMF and NMF labels are votes; left out: the experts of formats that name them.",
 )
 overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace an earlier result of wsiamf's own.")
 mpp_opt = click.option(

@@ -38,6 +38,7 @@ _OPTIONS: Final = (
         help="What the points' pixels count from: the file's corner, or QuPath's (slides with bounds).",
     ),
     click.option("--points-format", metavar="NAME", help="Format of the points; left out: found from the content."),
+    options.raters_opt,
     click.option("--min-score", type=float, help="Set detections of a lower score aside."),
     click.option(
         "--merge-um",
