@@ -113,6 +113,16 @@ conformal_opt = click.option(
     show_default=True,
     help="Share of either class that the column conformal may call the other; it changes no label and no count.",
 )
+points_frame_opt = click.option(
+    "--points-frame",
+    type=click.Choice(["auto", "level0", "qupath"]),
+    default="auto",
+    show_default=True,
+    help="What the points' pixels count from: the file's corner, or QuPath's (slides with bounds).",
+)
+points_format_opt = click.option(
+    "--points-format", metavar="NAME", help="Format of the points; left out: found from the content."
+)
 raters_opt = click.option(
     "--raters",
     type=NamesType(),
