@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,7 @@ from wsiamf.errors import CandidateError
 
 _CHUNK_BYTES: Final = 1 << 20
 _MOST_CHARACTERS: Final = 64 << 20
-_BLANKS: Final = " \t\n\r"
+_BLANKS: Final = re.compile(r"[ \t\n\r]*")
 
 
 def json_items(stream: ByteStream, path: Path, key: str) -> Iterator[Any]:
@@ -107,10 +108,8 @@ class JsonText:
     def peek(self) -> str:
         """The next character that is no blank; empty at the end."""
         while True:
-            length = len(self._text)
-            while self._at < length and self._text[self._at] in _BLANKS:
-                self._at += 1
-            if self._at < length or not self._more():
+            self._at += len(_BLANKS.match(self._text, self._at)[0])  # type: ignore[index]  # it matches nothing too
+            if self._at < len(self._text) or not self._more():
                 return self._text[self._at : self._at + 1]
 
     def end(self) -> None:

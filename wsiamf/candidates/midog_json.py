@@ -148,7 +148,7 @@ def _box_faults(points: NDArray[np.float64], annotations: list[_Record]) -> Numb
 
 
 def _size_notes(image: _Record | None, slide: SlideLike) -> tuple[str, ...]:
-    if image is None:
+    if image is None or slide.frame.width == 0:
         return ()
     stated = _float(image.get("width")), _float(image.get("height"))
     actual = slide.frame.width, slide.frame.height

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
+from wsiamf.candidates.wording import reason_of
 from wsiamf.errors import CandidateError
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -51,7 +52,7 @@ def unpacked(path: Path, suffixes: Sequence[str]) -> Iterator[ByteStream]:
         # RuntimeError: a member that is encrypted, or packed in a way that Python does not know
         if isinstance(error, RecursionError):
             raise
-        raise CandidateError(f"{path}: cannot be unpacked: {' '.join(str(error).split())}; pack it again.") from error
+        raise CandidateError(f"{path}: cannot be unpacked: {reason_of(error)}; pack it again.") from error
 
 
 def unpacked_head(path: Path, head: bytes, suffixes: Sequence[str]) -> bytes:

@@ -15,6 +15,7 @@ from wsiamf.candidates.columns import NUMBER_COLUMNS, find_columns
 from wsiamf.candidates.plain import plain_points
 from wsiamf.candidates.point_table import PointTable
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
+from wsiamf.candidates.wording import reason_of
 from wsiamf.errors import CandidateError
 
 _MAGIC = b"PAR1"
@@ -31,7 +32,7 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
         places = find_columns(header, path)
         data = file.read(columns=sorted({header[place] for place in places.values()}))
     except (pa.ArrowException, OSError) as error:
-        raise CandidateError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}.") from error
+        raise CandidateError(f"{path}: not a readable Parquet file: {reason_of(error)}.") from error
     columns = {name: _column(name, data.column(header[place]), path) for name, place in places.items()}
     return plain_points(PointTable(path=path, header=header, columns=columns, n_rows=file.metadata.num_rows), slide)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from wsiamf.candidates.columns import EXPERT_PREFIX
 from wsiamf.candidates.json_stream import json_items
 from wsiamf.candidates.outlines import Outlines, region_notes, region_rows
 from wsiamf.candidates.packed import ZIP_MAGIC, unpacked, unpacked_head
@@ -98,6 +99,7 @@ class _Found:
     ids: list[str] = field(default_factory=list)
     is_annotation: list[bool] = field(default_factory=list)
     faults: dict[int, str] = field(default_factory=dict)
+    experts: dict[int, _Json] = field(default_factory=dict)
     n_objects: int = 0
     n_left_out: int = 0
 
@@ -113,8 +115,10 @@ class _Found:
         if kind in _NOT_OBJECTS:
             self.n_left_out += 1
             return
-        name = feature.get("id")
-        identity = str(name) if isinstance(name, str | int) and not isinstance(name, bool) else ""
+        metadata = properties.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        identity = _identity(feature, metadata)
+        experts = {key: word for key, word in metadata.items() if key.startswith(EXPERT_PREFIX)}
         label, score = _class_name(properties), _score(properties.get("measurements"))
         objects, reason = _objects(geometry)
         for number, rings in enumerate(objects, start=1):
@@ -125,6 +129,8 @@ class _Found:
             self.scores.append(score)
             self.ids.append(f"{identity}/{number}" if identity and len(objects) > 1 else identity)
             self.is_annotation.append(kind not in _NOT_PERSONS)
+            if experts:
+                self.experts[len(self.rows) - 1] = experts
 
     def points(self, mpp: float) -> RawPoints:
         """The points, without outlines that are regions."""
@@ -143,12 +149,26 @@ class _Found:
             ids=self.ids,
             faults=self.faults,
             row_word="object",
+            person_labels=self._person_labels(),
         )
         is_region = region_rows(np.where(is_annotation, widths, 0.0), mpp)
         notes = region_notes(int(is_region.sum()))
         if self.n_left_out:
             notes = (*notes, f"{counted(self.n_left_out, 'tile or core')} of QuPath left out")
         return replace(points.take(np.flatnonzero(~is_region)), notes=notes)
+
+    def _person_labels(self) -> dict[str, list[str | None]] | None:
+        """Words by expert, from metadata such as ``expert_Ann: AMF``; names in the order in which they first come."""
+        if not self.experts:
+            return None
+        names = list(dict.fromkeys(name for words in self.experts.values() for name in words))
+        words = [self.experts.get(index, {}) for index in range(len(self.rows))]
+        return {
+            name.removeprefix(EXPERT_PREFIX): [
+                word if isinstance(word := one.get(name), str) else None for one in words
+            ]
+            for name in names
+        }
 
 
 _Rings = list[tuple[Any, bool]]
@@ -175,6 +195,14 @@ def _objects(geometry: Any) -> tuple[list[_Rings], str | None]:
     if not all(isinstance(polygon, list) for polygon in polygons):
         return [[]], f"its coordinates are {shown(coordinates)}"
     return [[(ring, place > 0) for polygon in polygons for place, ring in enumerate(polygon)]], None
+
+
+def _identity(feature: _Json, metadata: _Json) -> str:
+    """The id that wsiamf wrote beside QuPath's UUID, else the feature's own."""
+    for name in (metadata.get("candidate_id"), feature.get("id")):
+        if isinstance(name, str | int) and not isinstance(name, bool):
+            return str(name)
+    return ""
 
 
 def _object_type(properties: _Json) -> str:

@@ -20,7 +20,7 @@ from wsiamf.candidates.merging import merged_into
 from wsiamf.candidates.notes import label_notes, listed_faults, score_notes
 from wsiamf.candidates.placing import MAX_OUTSIDE_PX, Placed, place
 from wsiamf.candidates.raters import Votes, rater_notes, votes_of
-from wsiamf.candidates.raw import PointsFrame, RawPoints, SlideLike
+from wsiamf.candidates.raw import PointsFrame, RawPoints, Reader, SlideLike
 from wsiamf.candidates.wording import counted
 from wsiamf.classes import NON_MITOTIC, canonical_label
 from wsiamf.errors import CandidateError, ConfigError
@@ -110,11 +110,11 @@ def read_candidates(
     """
     _check_options(points_frame, min_score, merge_um)
     path = Path(path)
-    reader = reader_for(path, points_format)
-    raw = reader.read(path, slide).in_px(slide.frame.mpp)
+    reader, raw = read_points(path, slide, points_format)
+    raw = raw.in_px(slide.frame.mpp)
     if min_score is not None and raw.score is None:
         raise CandidateError(f"{path}: has no scores, so --min-score {min_score:g} cannot be applied; leave it out.")
-    raw = replace(raw, ids=candidate_ids(raw, path), labels=[_class_of(label) for label in raw.labels])
+    raw = replace(raw, ids=candidate_ids(raw, path))
     kept = raw if include_non_mitotic else raw.take(np.flatnonzero(~_non_mitotic(raw)))
     votes = votes_of(kept, raters, path)
     frame = reader.frame if points_frame == "auto" else points_frame
@@ -131,6 +131,24 @@ def read_candidates(
     return Candidates(table, reader.name, frame, sha256_file(path), notes, n_excluded, votes)
 
 
+def read_points(path: Path, slide: SlideLike, points_format: str | None = None) -> tuple[Reader, RawPoints]:
+    """Read a slide's points as the file gives them, known class words translated.
+
+    Args:
+        path: The points file.
+        slide: The slide; ``NamedSlide()`` stands for whatever slides the file names.
+        points_format: One of ``formats.FORMATS`` instead of looking at the content.
+
+    Raises:
+        CandidateError: The file is malformed, of no known format, or has no row for the slide.
+        ConfigError: ``points_format`` is no format's name.
+    """
+    reader = reader_for(path, points_format)
+    raw = reader.read(path, slide)
+    known = {label: None if label is None else canonical_label(label) or label for label in set(raw.labels)}
+    return reader, replace(raw, labels=[known[label] for label in raw.labels])
+
+
 def _check_options(points_frame: str, min_score: float | None, merge_um: float) -> None:
     if points_frame not in ("auto", "level0", "qupath"):
         raise ConfigError(f"--points-frame {points_frame}: not known; choose auto, level0 or qupath.")
@@ -138,10 +156,6 @@ def _check_options(points_frame: str, min_score: float | None, merge_um: float) 
         raise ConfigError(f"--min-score {min_score}: must be a finite number.")
     if not (math.isfinite(merge_um) and merge_um >= 0):
         raise ConfigError(f"--merge-um {merge_um}: must be a distance in um, or 0 to merge nothing.")
-
-
-def _class_of(label: str | None) -> str | None:
-    return None if label is None else canonical_label(label) or label
 
 
 def _non_mitotic(raw: RawPoints) -> NDArray[np.bool_]:

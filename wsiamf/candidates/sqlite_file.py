@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from wsiamf.candidates.wording import reason_of
 from wsiamf.errors import CandidateError
 
 MAGIC: Final = b"SQLite format 3\0"
@@ -40,8 +41,7 @@ def opened_readonly(path: Path) -> Iterator[sqlite3.Connection]:
             connection.execute("PRAGMA cell_size_check = ON")
             yield connection
     except (sqlite3.Error, OverflowError) as error:
-        reason = " ".join(str(error).split())
-        raise CandidateError(f"{path}: not a readable SQLite database: {reason}; export it again.") from error
+        raise CandidateError(f"{path}: not a readable SQLite database: {reason_of(error)}; export it again.") from error
 
 
 def columns_of(connection: sqlite3.Connection, table: str) -> dict[str, str]:
