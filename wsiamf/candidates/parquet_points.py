@@ -46,7 +46,7 @@ def _column(name: str, values: pa.ChunkedArray, path: Path) -> Column:
         return _texts(values)
     except (pa.ArrowException, ValueError) as error:
         raise CandidateError(
-            f"{path}: column {name!r} holds {values.type}; expected {'numbers' if name in NUMBER_COLUMNS else 'text'}."
+            f"{path}: column {name!r} holds {reason_of(values.type)}; expected {'numbers' if name in NUMBER_COLUMNS else 'text'}."
         ) from error
 
 
