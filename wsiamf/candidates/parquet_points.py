@@ -45,9 +45,8 @@ def _column(name: str, values: pa.ChunkedArray, path: Path) -> Column:
             return _numbers(values)
         return _texts(values)
     except (pa.ArrowException, ValueError) as error:
-        raise CandidateError(
-            f"{path}: column {name!r} holds {values.type}; expected {'numbers' if name in NUMBER_COLUMNS else 'text'}."
-        ) from error
+        expected = "numbers" if name in NUMBER_COLUMNS else "text"
+        raise CandidateError(f"{path}: column {name!r} holds {reason_of(values.type)}; expected {expected}.") from error
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -114,7 +114,7 @@ def _uids_of(slides: dict[Any, str], slide_name: str, path: Path) -> list[Any]:
     found = [uid for uid, listed in slides.items() if listed == name]
     if len(found) > 1:
         raise CandidateError(
-            f"{path}: {name!r} is listed {len(found)} times in its table Slides; keep one entry in SlideRunner."
+            f"{path}: {shown(name)} is listed {len(found)} times in its table Slides; keep one entry in SlideRunner."
         )
     return found
 

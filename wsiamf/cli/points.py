@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -13,6 +13,8 @@ from wsiamf.cli import options
 
 if TYPE_CHECKING:
     from wsiamf.candidates import SlideLike
+
+_SHOWN: Final = 12  # of slides or classes; --json has them all
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -110,14 +112,22 @@ def _frame(points_frame: str) -> Any:
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:
-    return [f"{key:<12} {_text(value)}" for key, value in facts.items() if key != "schema"]
+    lines = [f"{key:<12} {_text(value)}" for key, value in facts.items() if key not in ("schema", "raters")]
+    for name, rater in (facts["raters"] or {}).items():
+        vote = "labels are votes" if rater["votes_count"] else "labels are votes with --raters"
+        lines.append(f"rater {name}: {_text(rater['classes'])}; AMF and NMF {vote}")
+    return lines
 
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         if value.keys() == {"min", "max"}:
-            return f"{value['min']:g} to {value['max']:g}"
-        return ", ".join(f"{key or '(none)'} {_text(item)}" for key, item in value.items())
+            return f"{value['min']:.10g} to {value['max']:.10g}"
+        shown = [f"{key or '(none)'} {_text(item)}" for key, item in list(value.items())[:_SHOWN]]
+        more = [f"and {len(value) - _SHOWN:,} more"] if len(value) > _SHOWN else []
+        return ", ".join([*shown, *more])
     if isinstance(value, list):
         return "; ".join(map(str, value)) or "none"
+    if isinstance(value, int):
+        return f"{value:,}"
     return "none" if value is None else str(value)
