@@ -30,7 +30,7 @@ from tests.points_fuzz import (
 )
 from wsiamf.candidates import Candidates, read_candidates
 from wsiamf.candidates.formats import READERS
-from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints
+from wsiamf.candidates.raw import NamedSlide, RawPoints
 
 STORE = Path(__file__).parent / "files" / "tiatoolbox_2.1.3.db.gz"
 ANISOTROPIC = PointsSlide("001.tiff", replace(slide_of("001.tiff", mpp=0.25).frame, stated_mpp_xy=(0.2482, 0.2491)))
@@ -57,7 +57,7 @@ def raw_points(folder: Path, name: str, data: bytes) -> RawPoints:
     path = folder / "points"
     path.write_bytes(data)
     reader = next(reader for reader in READERS if reader.name == name)
-    return reader.read(path, PointsSlide(EVERY_SLIDE, SLIDE.frame))
+    return reader.read(path, NamedSlide())
 
 
 def in_mm(x: float, y: float, name: str = "mitotic figure", **more: Any) -> dict[str, Any]:

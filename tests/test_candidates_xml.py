@@ -15,7 +15,7 @@ from tests import program_files as made
 from tests.points_fuzz import LONG, MRXS, SHORT, SLIDE, PointsSlide, bounded_memory, fuzz, positions, refusal
 from wsiamf.candidates import Candidates, read_candidates
 from wsiamf.candidates.formats import READERS
-from wsiamf.candidates.raw import EVERY_SLIDE
+from wsiamf.candidates.raw import NamedSlide
 
 GLASS = PointsSlide(
     "case_1.ndpi",
@@ -147,7 +147,7 @@ def test_ndpa_without_a_slide_is_in_um(tmp_path: Path) -> None:
     path = tmp_path / "points.ndpa"
     path.write_bytes(made.ndpa([("AMF", made.ndpa_pin(1_500, -2_000))]))
     reader = next(reader for reader in READERS if reader.name == "ndpa")
-    raw = reader.read(path, PointsSlide(EVERY_SLIDE, SLIDE.frame))
+    raw = reader.read(path, NamedSlide())
     assert (raw.unit, raw.x.tolist(), raw.y.tolist()) == ("um", [1.5], [-2.0])
 
 

@@ -18,7 +18,7 @@ from wsiamf.candidates.gathering import Gathered
 from wsiamf.candidates.json_stream import JsonText, elements, member_names
 from wsiamf.candidates.placing import MAX_OUTSIDE_PX
 from wsiamf.candidates.plain import persons
-from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, Reader, SlideLike
+from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
 from wsiamf.geometry import SlideFrame
@@ -52,7 +52,7 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
         raise CandidateError(f"{path}: has no list 'points'; expected grand-challenge's {_TYPE!r}.")
     raw = gathered.raw_points(um_per_unit=np.nan, by_person=False)
     raw = raw if raw.score is not None else replace(raw, by_person=persons(raw.labels))
-    return replace(raw, unit="mm") if slide.name == EVERY_SLIDE else _in_px(raw, slide.frame)
+    return replace(raw, unit="mm") if not slide.frame.width else _in_px(raw, slide.frame)
 
 
 def _add(gathered: Gathered, point: Any) -> None:

@@ -22,7 +22,7 @@ from wsiamf.candidates.json_stream import JsonText, member_names
 from wsiamf.candidates.nuclei import figures_among
 from wsiamf.candidates.plain import joined_faults
 from wsiamf.candidates.point_table import missing_columns
-from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, Reader, SlideLike
+from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
 
@@ -81,7 +81,7 @@ def _read_nuclei(path: Path, slide: SlideLike) -> RawPoints:
         text.end()
     raw = gathered.raw_points(um_per_unit=np.nan, by_person=False)
     raw = figures_among(raw, _CLASSES.values(), path)
-    if slide.name == EVERY_SLIDE:
+    if not slide.frame.width:
         return replace(raw, x=raw.x * _NETWORK_MPP, y=raw.y * _NETWORK_MPP, unit="um")
     factor = _downsample(slide.frame.mpp, path)
     note = (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from wsiamf.candidates.gathering import Gathered, Vertices
-from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, Reader, SlideLike
+from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 from wsiamf.candidates.wording import counted, shown
 from wsiamf.candidates.xml_elements import Start, root_of, xml_events
 from wsiamf.errors import CandidateError
@@ -87,7 +87,7 @@ class _View:
 
 def _placed(raw: RawPoints, path: Path, slide: SlideLike) -> RawPoints:
     """From nm and the slide's centre to px and the image's corner; without a slide to um from the centre."""
-    if slide.name == EVERY_SLIDE:
+    if not slide.frame.width:
         return replace(raw, x=raw.x / _NM_PER_UM, y=raw.y / _NM_PER_UM, unit="um")
     frame = slide.frame
     if frame.centre_offset_nm is None:
