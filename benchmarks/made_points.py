@@ -47,7 +47,7 @@ _DOT: Final = (
     '<Annotation Name="Annotation {n}" Type="Dot" PartOfGroup="Mitosis" Color="#F4FA58"><Coordinates>'
     '<Coordinate Order="0" X="{x}" Y="{y}" /></Coordinates></Annotation>'
 )
-_BOX: Final = '{{"id":{n},"image_id":1,"category_id":1,"bbox":[{left},{top},{right},{bottom}],"labels":[1,1]}}'  # as MIDOG++ has it
+_BOX: Final = '{{"id":{n},"image_id":1,"category_id":1,"bbox":[{left},{top},{right},{bottom}],"labels":[1,1]}}'
 
 
 def _cell(x: float, y: float, _n: int) -> str:
@@ -152,15 +152,15 @@ _STORE: Final[tuple[str, ...]] = (
 )
 _SLIDERUNNER: Final[tuple[str, ...]] = (
     "CREATE TABLE Slides(uid INTEGER PRIMARY KEY, filename TEXT, width INTEGER, height INTEGER, directory TEXT)",
-    f"INSERT INTO Slides VALUES (1, '{SLIDE_NAME}', 0, 0, '')",
+    "INSERT INTO Slides VALUES (1, 'slide.svs', 0, 0, '')",
     "CREATE TABLE Classes(uid INTEGER PRIMARY KEY, name TEXT)",
     "INSERT INTO Classes VALUES (1, 'Mitosis')",
     "CREATE TABLE Persons(uid INTEGER PRIMARY KEY, name TEXT)",
     "INSERT INTO Persons VALUES (1, 'A')",
     "CREATE TABLE Annotations(uid INTEGER PRIMARY KEY, slide INTEGER, type INTEGER, agreedClass INTEGER)",
     (
-        "CREATE TABLE Annotations_coordinates(uid INTEGER PRIMARY KEY, coordinateX INTEGER, coordinateY INTEGER, slide INTEGER, "
-        "annoId INTEGER, orderIdx INTEGER)"
+        "CREATE TABLE Annotations_coordinates(uid INTEGER PRIMARY KEY, coordinateX INTEGER, coordinateY INTEGER, "
+        "slide INTEGER, annoId INTEGER, orderIdx INTEGER)"
     ),
     "CREATE TABLE Annotations_label(uid INTEGER PRIMARY KEY, person INTEGER, class INTEGER, annoId INTEGER)",
 )
