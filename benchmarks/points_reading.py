@@ -1,7 +1,7 @@
 """Time and memory of reading a points file of each format: ``python benchmarks/points_reading.py``.
 
-Each format is read in a process of its own, nothing merged. Seconds are of one processor, since machines are shared. Peak memory
-is the whole process's; what it has before it reads, its libraries, stands beside it. Linux only: ``/proc`` gives the figures.
+Each format is read in a process of its own, nothing merged. Seconds are of one processor, since machines are shared. Peak
+memory is the whole process's; what it has before it reads, its libraries, stands beside it. Linux only: from ``/proc``.
 """
 
 from __future__ import annotations

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wsiamf.candidates.cells import parse_number
 from wsiamf.candidates.outlines import Outlines, region_notes, region_rows
-from wsiamf.candidates.raw import RawPoints, Unit
+from wsiamf.candidates.raw import RawPoints
 from wsiamf.candidates.wording import shown
 
 
@@ -96,21 +95,13 @@ class Gathered:
         self._labels.append(None if label is None else self._words.setdefault(label, label))
         self._ids.append(name)
 
-    def raw_points(
-        self,
-        *,
-        um_per_unit: float,
-        by_person: bool | NDArray[np.bool_],
-        notes: Sequence[str] = (),
-        unit: Unit = "px",
-    ) -> RawPoints:
+    def raw_points(self, *, um_per_unit: float, by_person: bool, notes: Sequence[str] = ()) -> RawPoints:
         """What a reader gives: outlines too wide for a figure are left out with a note, if there is anything else.
 
         Args:
             um_per_unit: um of one unit of ``x``, NaN where nobody knows.
             by_person: Whether a person set the points.
             notes: The reader's own.
-            unit: Of the coordinates.
         """
         score, n = np.asarray(self._score), len(self)
         places, widths = self._outlines.places()
@@ -120,13 +111,12 @@ class Gathered:
             x=places[:, 0],
             y=places[:, 1],
             labels=self._labels,
-            by_person=np.broadcast_to(np.asarray(by_person, dtype=np.bool_), n).copy(),
-            score=None if np.isnan(score).all() else score,
+            by_person=np.full(n, by_person),
+            score=None if n and np.isnan(score).all() else score,  # no detections: a least score applies to them too
             ids=self._ids if any(self._ids) else None,
             faults=self.faults,
             notes=(*notes, *region_notes(int(regions.sum()))),
             row_word=self._row_word,
-            unit=unit,
         )
         return raw.take(np.flatnonzero(~regions)) if regions.any() else raw
 
