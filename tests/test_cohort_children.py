@@ -171,7 +171,14 @@ class TestOneSlide:
         places.locks.mkdir(parents=True)
         for name in (".wsiamf-good-abcd_123", ".wsiamf-other-abcd_123", ".wsiamf-strange-abcd_123"):
             (tmp_path / name).mkdir()
-        dead = {"host": socket.gethostname(), "pid": 2**22 + 1, "started": 1.0, "kind": "slide", "token": "t", "since": 1.0}
+        dead = {
+            "host": socket.gethostname(),
+            "pid": 2**22 + 1,
+            "started": 1.0,
+            "kind": "slide",
+            "token": "t",
+            "since": 1.0,
+        }
         (places.locks / "bug.slide").write_text(json.dumps(dead))
         with slide_lock(places.locks, "other", wait_s=0):
             sweep(places, ["good", "other", "bug", "none"])

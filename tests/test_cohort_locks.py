@@ -40,7 +40,9 @@ def hold_elsewhere(path: Path, then: str) -> subprocess.Popen[str]:
 
 def of_another_host(path: Path, age_s: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": 1.0, "kind": "slide", "token": "t", "since": 1.0}))
+    path.write_text(
+        json.dumps({"host": "elsewhere", "pid": 1, "started": 1.0, "kind": "slide", "token": "t", "since": 1.0})
+    )
     then = time.time() - age_s
     os.utime(path, (then, then))
 

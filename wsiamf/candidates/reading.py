@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,7 +20,8 @@ from wsiamf.candidates.merging import merged_into
 from wsiamf.candidates.notes import label_notes, listed_faults, score_notes
 from wsiamf.candidates.parsed_file import points_sha256
 from wsiamf.candidates.placing import MAX_OUTSIDE_PX, Placed, place
-from wsiamf.candidates.raw import PointsFrame, RawPoints, SlideLike
+from wsiamf.candidates.raters import Votes, rater_notes, votes_of
+from wsiamf.candidates.raw import PointsFrame, RawPoints, Reader, SlideLike
 from wsiamf.candidates.wording import counted
 from wsiamf.classes import NON_MITOTIC, canonical_label
 from wsiamf.errors import CandidateError, ConfigError
@@ -58,6 +60,7 @@ class Candidates:
         sha256: Of the points file.
         notes: Things to tell the user, one sentence each.
         n_excluded_non_mitotic: Rows left out because the file labels them non-mitotic.
+        votes: AMF, NMF or None by expert, one a row of the table.
     """
 
     table: pd.DataFrame
@@ -66,6 +69,7 @@ class Candidates:
     sha256: str
     notes: tuple[str, ...]
     n_excluded_non_mitotic: int
+    votes: Votes = field(default_factory=dict)
 
 
 def read_candidates(
@@ -79,6 +83,7 @@ def read_candidates(
     include_non_mitotic: bool = False,
     skip_bad_points: bool = False,
     within: BaseGeometry | None = None,
+    raters: Sequence[str] | None = None,
 ) -> Candidates:
     """Read one slide's candidates from a points file.
 
@@ -95,6 +100,7 @@ def read_candidates(
         include_non_mitotic: Keep rows labelled non-mitotic, as rows that never count.
         skip_bad_points: Keep rows that cannot be used as ``bad_point`` instead of failing.
         within: Regions of interest in level-0 px; points outside are set aside (``outside_roi``), not those on the edge.
+        raters: Persons whose AMF and NMF labels are votes; None: the experts of formats that name experts.
 
     Raises:
         PointsNotFoundError: There is no such file.
@@ -104,12 +110,13 @@ def read_candidates(
     """
     _check_options(points_frame, min_score, merge_um)
     path = Path(path)
-    reader = reader_for(path, points_format)
-    raw = reader.read(path, slide)
+    reader, raw = read_points(path, slide, points_format)
+    raw = raw.in_px(slide.frame.mpp)
     if min_score is not None and raw.score is None:
         raise CandidateError(f"{path}: has no scores, so --min-score {min_score:g} cannot be applied; leave it out.")
-    raw = replace(raw, ids=candidate_ids(raw, path), labels=[_class_of(label) for label in raw.labels])
+    raw = replace(raw, ids=candidate_ids(raw, path))
     kept = raw if include_non_mitotic else raw.take(np.flatnonzero(~_non_mitotic(raw)))
+    votes = votes_of(kept, raters, path)
     frame = reader.frame if points_frame == "auto" else points_frame
     placed = place(kept.x, kept.y, kept.faults, slide.frame, frame)
     if placed.faults and not skip_bad_points:
@@ -120,7 +127,26 @@ def read_candidates(
     table = _merged(_table(kept, placed, min_score, within), merge_um / slide.frame.mpp)
     n_excluded = len(raw) - len(kept)
     notes = _notes(kept, placed, table, n_excluded=n_excluded, min_score=min_score, merge_um=merge_um)
-    return Candidates(table, reader.name, frame, points_sha256(path), notes, n_excluded)
+    notes = (*notes, *rater_notes(kept, raters))
+    return Candidates(table, reader.name, frame, points_sha256(path), notes, n_excluded, votes)
+
+
+def read_points(path: Path, slide: SlideLike, points_format: str | None = None) -> tuple[Reader, RawPoints]:
+    """Read a slide's points as the file gives them, known class words translated.
+
+    Args:
+        path: The points file.
+        slide: The slide; ``NamedSlide()`` stands for whatever slides the file names.
+        points_format: One of ``formats.FORMATS`` instead of looking at the content.
+
+    Raises:
+        CandidateError: The file is malformed, of no known format, or has no row for the slide.
+        ConfigError: ``points_format`` is no format's name.
+    """
+    reader = reader_for(path, points_format)
+    raw = reader.read(path, slide)
+    known = {label: None if label is None else canonical_label(label) or label for label in set(raw.labels)}
+    return reader, replace(raw, labels=[known[label] for label in raw.labels])
 
 
 def _check_options(points_frame: str, min_score: float | None, merge_um: float) -> None:
@@ -130,10 +156,6 @@ def _check_options(points_frame: str, min_score: float | None, merge_um: float) 
         raise ConfigError(f"--min-score {min_score}: must be a finite number.")
     if not (math.isfinite(merge_um) and merge_um >= 0):
         raise ConfigError(f"--merge-um {merge_um}: must be a distance in um, or 0 to merge nothing.")
-
-
-def _class_of(label: str | None) -> str | None:
-    return None if label is None else canonical_label(label) or label
 
 
 def _non_mitotic(raw: RawPoints) -> NDArray[np.bool_]:

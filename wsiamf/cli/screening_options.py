@@ -30,14 +30,9 @@ _OPTIONS: Final = (
     ),
     options.threshold_opt("count"),
     options.conformal_opt,
-    click.option(
-        "--points-frame",
-        type=click.Choice(["auto", "level0", "qupath"]),
-        default="auto",
-        show_default=True,
-        help="What the points' pixels count from: the file's corner, or QuPath's (slides with bounds).",
-    ),
-    click.option("--points-format", metavar="NAME", help="Format of the points; left out: found from the content."),
+    options.points_frame_opt,
+    options.points_format_opt,
+    options.raters_opt,
     click.option("--min-score", type=float, help="Set detections of a lower score aside."),
     click.option(
         "--merge-um",
