@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from wsiamf.candidates import Candidates, read_candidates
@@ -114,7 +114,14 @@ def mutations(seeds: Sequence[bytes]) -> st.SearchStrategy[bytes]:
         st.tuples(st.just("end"), st.floats(0, 1), st.none()),
     )
     edited = st.tuples(st.sampled_from(list(seeds)), st.lists(edit, max_size=6)).map(lambda pair: _edited(*pair))
-    return edited | st.binary(max_size=200)
+    return (edited | st.binary(max_size=200)).map(Spoilt)
+
+
+class Spoilt(bytes):
+    """Bytes that fit on a line when a test fails; the file itself stays where ``fuzz`` wrote it."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes: {bytes(self[:60])!r}...>"
 
 
 def _edited(data: bytes, edits: Sequence[tuple[str, float, Any]]) -> bytes:
@@ -161,6 +168,7 @@ def fuzz(
         deadline=None,
         derandomize=True,
         database=None,
+        phases=[Phase.generate],  # making a spoilt database smaller takes longer than looking at it
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
     )
     @given(mutations(seeds), st.booleans())

@@ -40,7 +40,8 @@ def opened_readonly(path: Path) -> Iterator[sqlite3.Connection]:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
             yield connection
-    except (sqlite3.Error, OverflowError) as error:
+    except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
+        # the last where SQLite's own message quotes a damaged schema
         raise CandidateError(f"{path}: not a readable SQLite database: {reason_of(error)}; export it again.") from error
 
 
