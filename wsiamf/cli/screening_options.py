@@ -37,6 +37,23 @@ _OPTIONS: Final = (
         show_default=True,
         help="What the points' pixels count from: the file's corner, or QuPath's (slides with bounds).",
     ),
+    click.option(
+        "--points-unit",
+        type=click.Choice(["auto", "px", "um", "mm"]),
+        default="auto",
+        show_default=True,
+        help="What the points' numbers are in; auto: what their format or columns say.",
+    ),
+    click.option(
+        "--points-scale",
+        type=click.FloatRange(min=0, min_open=True),
+        default=1.0,
+        show_default=True,
+        help="Factor on the points' x and y: 2 for points of a 20x picture on the 40x slide.",
+    ),
+    click.option("--points-swap-xy", is_flag=True, help="The file's x is the slide's y."),
+    click.option("--points-flip-y", is_flag=True, help="The file's y counts upwards from the lower edge."),
+    click.option("--force", is_flag=True, help="Go on where the points do not seem to fit the slide."),
     click.option("--points-format", metavar="NAME", help="Format of the points; left out: found from the content."),
     click.option("--min-score", type=float, help="Set detections of a lower score aside."),
     click.option(
