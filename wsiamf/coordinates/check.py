@@ -22,9 +22,9 @@ Verdict = MistakeName | Literal["fits", "unclear", "off_slide", "off_tissue", "d
 _MOST: Final = 0.5
 _MIN_POINTS: Final = 3  # fewer say nothing
 _MIN_INSIDE: Final = 0.95  # of the points that a mended placement leaves on the slide
-# Nats. Ten mistakes are tried, so chance alone brings the best of them to 7 once in a hundred sets of points that sit on
-# nothing; on nuclei they reach 20 or more. Where most points are off the slide or its tissue, a mistake is certain already.
-_SURE, _SURE_IF_OFF = 7.0, 3.5
+# Nats. Of points that sit on nothing, chance brings one placement in 2,000 to 5.5; some ten are tried. On nuclei, 12 points
+# reach 10. Where most points are off the slide or its tissue, a mistake is certain already.
+_SURE, _SURE_IF_OFF = 5.5, 4.5
 _LEAD: Final = 3.0  # over the placement as it is, and over the next mistake that moves the points elsewhere
 _MIN_NATS_A_POINT: Final = 0.2
 _ON_NUCLEI: Final = 3.0  # points off the tissue that sit on dark spots: the tissue mask is wrong
@@ -69,7 +69,7 @@ def check_points(x: Floats, y: Floats, placement: Placement, slide: Slide, seen:
     witness = Witness(x, y, frame, seen, contrast)
     if witness.n < _MIN_POINTS:
         return Finding("unclear")
-    found = witness.evidence(placement)
+    found = witness.evidence(placement, min_ranked=_DOUBT_POINTS)
     off = _off(found, has_tissue=bool(seen.tissue.any()))
     if off is None and found.nats >= _SURE and found.nats >= _MIN_NATS_A_POINT * found.n_ranked:
         return Finding("fits")
@@ -100,7 +100,7 @@ def _named(
 ) -> tuple[Mistake, Evidence] | None:
     """The mistake that explains where the points are and that nothing else explains as well."""
     tried = [
-        (mistake, witness.evidence(mistake.placement, _MIN_INSIDE))
+        (mistake, witness.evidence(mistake.placement, min_inside=_MIN_INSIDE))
         for mistake in mistakes(placement, frame)
         if _apart_um(witness, mistake.placement, placement, frame) > _SAME_UM
     ]

@@ -19,10 +19,9 @@ DARK_RANK: Final = 0.8
 """A point darker than this share of its surroundings sits on a dark spot."""
 
 _ON_TISSUE_POINTS: Final = 2000
-_RANKED_POINTS: Final = 96
-_FIRST_POINTS: Final = 24
+_RANKED_POINTS: Final = (12, 24, 96)  # looked at in turn, as long as they settle nothing
 _SETTLED: Final = 10.0  # nats: enough to say that points sit on nuclei
-_HOPELESS: Final = -3.0  # nats of the first points: the others are not read
+_HOPELESS: Final = -3.0  # nats: the points still to be read would hardly turn that
 _STRAY, _PEAK = 0.3, 5.0  # of points that fit, three in ten rank evenly, the others as Beta(5, 1)
 _CELL_UM: Final = 30.0  # points nearer than this see the same surroundings
 
@@ -96,12 +95,13 @@ class Witness:
         """The points in level-0 px, in an order that has nothing to do with the file's."""
         return placement.level0(self._x[self._order], self._y[self._order], self._frame)
 
-    def evidence(self, placement: Placement, min_inside: float = 0.0) -> Evidence:
+    def evidence(self, placement: Placement, *, min_inside: float = 0.0, min_ranked: int = 0) -> Evidence:
         """Weigh a placement.
 
         Args:
             placement: How the points are placed.
             min_inside: With a smaller share of points on the slide, no pixel is looked at.
+            min_ranked: Look at so many points before giving up.
         """
         x, y = self.level0(placement)
         inside = on_slide(x, y, self._frame)
@@ -109,7 +109,7 @@ class Witness:
         n_on_tissue = int(self._seen.on_tissue(x[some], y[some]).sum())
         ranks = np.empty(0)
         if self._contrast.possible and len(some) and len(some) >= min_inside * min(len(x), _ON_TISSUE_POINTS):
-            ranks = self._ranks(x, y)
+            ranks = self._ranks(x, y, min_ranked)
         return Evidence(
             n=len(x),
             n_inside=int(inside.sum()),
@@ -120,14 +120,16 @@ class Witness:
             nats=float(_nats(ranks).sum()) * self._share_apart(x[: len(ranks)], y[: len(ranks)]),
         )
 
-    def _ranks(self, x: Floats, y: Floats) -> Floats:
-        """Ranks of the first points, and of more where those settle nothing."""
-        first = self._contrast.ranks(x[:_FIRST_POINTS], y[:_FIRST_POINTS])
-        nats = float(_nats(first).sum())
-        if nats >= _SETTLED or nats <= _HOPELESS:
-            return first
-        more = slice(_FIRST_POINTS, _RANKED_POINTS)
-        return np.concatenate([first, self._contrast.ranks(x[more], y[more])])
+    def _ranks(self, x: Floats, y: Floats, min_ranked: int) -> Floats:
+        """Ranks of the first points, and of more as long as those settle nothing."""
+        ranks = np.empty(0)
+        for n in _RANKED_POINTS:
+            some = slice(len(ranks), n)
+            ranks = np.concatenate([ranks, self._contrast.ranks(x[some], y[some])])
+            nats = float(_nats(ranks).sum())
+            if nats >= _SETTLED or (nats <= _HOPELESS and len(ranks) >= min_ranked):
+                break
+        return ranks
 
     def _share_apart(self, x: Floats, y: Floats) -> float:
         """How many squares of 30 um the points lie in, a point: 1 for points far apart, little for a heap."""
