@@ -69,7 +69,9 @@ class ArraySlide(DescribedSlide):
         step = 1 / down if level == 0 else 1.0
         columns = np.floor(x / down + np.arange(width) * step).astype(np.intp)
         rows = np.floor(y / down + np.arange(height) * step).astype(np.intp)
-        region = pixels[np.clip(rows, 0, pixels.shape[0] - 1)[:, None], np.clip(columns, 0, pixels.shape[1] - 1)]
+        region: NDArray[np.uint8] = pixels[
+            np.clip(rows, 0, pixels.shape[0] - 1)[:, None], np.clip(columns, 0, pixels.shape[1] - 1)
+        ]
         region[(rows < 0) | (rows >= pixels.shape[0])] = 255
         region[:, (columns < 0) | (columns >= pixels.shape[1])] = 255
         return region
@@ -186,10 +188,11 @@ def _stained(rng: np.random.Generator, tissue: NDArray[np.bool_], density: Float
     height, width = tissue.shape
     uneven = ndimage.zoom(rng.normal(0, 8, (8, 8)), (height / 8, width / 8), order=1)[:height, :width]
     base += np.where(tissue, uneven, 0.0)[..., None] + rng.normal(0, 4, (*tissue.shape, 1))
-    return (base * 10 ** -(np.minimum(density, 0.8)[..., None] * _RED_OF_NUCLEI)).clip(0, 255).astype(np.uint8)
+    seen = base * 10 ** -(np.minimum(density, 0.8)[..., None] * _RED_OF_NUCLEI)
+    return np.asarray(seen.clip(0, 255), dtype=np.uint8)
 
 
 def _quartered(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = (side // 4 * 4 for side in pixels.shape[:2])
     means = pixels[:height, :width].reshape(height // 4, 4, width // 4, 4, 3).mean(axis=(1, 3))
-    return np.rint(means).astype(np.uint8)
+    return np.asarray(np.rint(means), dtype=np.uint8)

@@ -19,7 +19,7 @@ from tests.tiny_model import tiny_bundle
 from wsiamf import read_candidates, screen_slide
 from wsiamf.candidates import Placement
 from wsiamf.cli.main import run
-from wsiamf.coordinates import Finding, SlideMap, check_points, most_off_slide, read_overview
+from wsiamf.coordinates import Finding, SlideMap, check_points, read_overview, share_off_slide
 from wsiamf.coordinates.contrast import NucleusContrast
 from wsiamf.coordinates.mistakes import mistakes
 from wsiamf.errors import CandidateError, ConfigError
@@ -65,14 +65,20 @@ def painted(seed: int, *, bounds: bool = False) -> tuple[Painted, SlideMap]:
 def in_file(points: Floats, right: Placement, frame: SlideFrame) -> tuple[Floats, Floats]:
     """The numbers that ``right`` turns into these points: found from where it puts three corners."""
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    origin, along, down = np.stack(right.level0(*corners.T, frame), axis=1)
+    origin, along, down = np.stack(right.level0(corners[:, 0], corners[:, 1], frame), axis=1)
     matrix = np.stack([along - origin, down - origin], axis=1)
     x, y = np.linalg.solve(matrix, (points - origin).T)
     return x, y
 
 
+def check(points: Floats, placement: Placement, slide: Slide, seen: SlideMap) -> Finding:
+    """Of (N, 2) points."""
+    return check_points(points[:, 0], points[:, 1], placement, slide, seen)
+
+
 def checked(made: Painted, seen: SlideMap, points: Floats, right: Placement, used: Placement) -> Finding:
-    return check_points(*in_file(points, right, made.slide.frame), used, made.slide, seen)
+    x, y = in_file(points, right, made.slide.frame)
+    return check_points(x, y, used, made.slide, seen)
 
 
 class TestMistakes:
@@ -103,21 +109,21 @@ class TestMistakes:
         made, seen = painted(1)
         glass = np.argwhere(~seen.tissue)[:: (~seen.tissue).sum() // 30, ::-1]
         points = (glass + 0.5) * np.asarray(seen.overview.coarse.scale)
-        finding = check_points(*points.T, Placement(), made.slide, seen)
+        finding = check(points, Placement(), made.slide, seen)
         assert finding.verdict == "off_tissue"
         assert finding.remedy == ""
         assert "may belong to another slide than painted.svs" in finding.text
 
     def test_off_the_slide_without_a_usual_mistake(self) -> None:
         made, seen = painted(1)
-        finding = check_points(*(made.figures[:40] + 40_000).T, Placement(), made.slide, seen)
+        finding = check((made.figures[:40] + 40_000), Placement(), made.slide, seen)
         assert finding.verdict == "off_slide"
         assert "40 of 40 points lie off the slide" in finding.text
 
     def test_places_on_nothing_are_doubted_and_do_not_stop(self) -> None:
         made = paint_slide(4, size_mm=(1.8, 1.3), shape="full", down=4)
         points = np.random.default_rng(0).uniform(0, 1, (60, 2)) * made.slide.dimensions
-        finding = check_points(*points.T, Placement(), made.slide, seen_of(made.slide))
+        finding = check(points, Placement(), made.slide, seen_of(made.slide))
         assert finding.verdict == "doubtful"
         assert not finding.stops
 
@@ -130,7 +136,7 @@ class TestNoAlarm:
         rng = np.random.default_rng(seed)
         both = np.concatenate([made.figures, made.nuclei[: len(made.figures) // 2]])
         points = both[rng.permutation(len(both))[:n]] + rng.normal(0, click_um / 0.22, (min(n, len(both)), 2))
-        finding = check_points(*points.T, Placement(), made.slide, seen)
+        finding = check(points, Placement(), made.slide, seen)
         assert finding.text == ""
 
     @given(seed=st.integers(0, 10_000), n=st.integers(3, 60))
@@ -141,12 +147,12 @@ class TestNoAlarm:
         tissue = np.argwhere(seen.tissue)[:, ::-1]
         rng = np.random.default_rng(seed)
         points = (tissue[rng.integers(len(tissue), size=n)] + rng.uniform(0, 1, (n, 2))) * seen.overview.coarse.scale
-        assert not check_points(*points.T, Placement(), made.slide, seen).stops
+        assert not check(points, Placement(), made.slide, seen).stops
 
     @pytest.mark.parametrize("n", [0, 1, 2])
     def test_too_few_points_say_nothing(self, n: int) -> None:
         made, seen = painted(1)
-        assert check_points(*np.full((2, n), 1e7), Placement(), made.slide, seen) == Finding("unclear")
+        assert check(np.full((n, 2), 1e7), Placement(), made.slide, seen) == Finding("unclear")
 
     def test_rows_without_numbers_do_not_count(self) -> None:
         made, seen = painted(1)
@@ -162,35 +168,35 @@ class TestNoAlarm:
             "s.svs", [(down, mirrored(fine)), (coarse_down, mirrored(coarse))], made.slide.dimensions, 0.25
         )
         points = np.where(made.figures[:, :1] >= made.figures[:, 1:], made.figures, made.figures[:, ::-1])
-        assert check_points(*points[:60].T, Placement(swap_xy=True), slide, seen_of(slide)).text == ""
+        assert check(points[:60], Placement(swap_xy=True), slide, seen_of(slide)).text == ""
 
     def test_a_slide_without_tissue_or_too_coarse_says_nothing(self) -> None:
         white = np.full((60, 80, 3), 250, dtype=np.uint8)
         for mpp in (0.25, 8.0):
             slide = ArraySlide("white.tif", [(8, white)], (640, 480), mpp)
             points = np.random.default_rng(0).uniform(0, 480, (10, 2))
-            assert check_points(*points.T, Placement(), slide, seen_of(slide)).verdict in ("unclear", "fits")
+            assert check(points, Placement(), slide, seen_of(slide)).verdict in ("unclear", "fits")
 
     def test_the_sample_and_the_real_region(self, sample_data: Path, shared_data: Path) -> None:
         points = np.loadtxt(sample_data / "points.csv", delimiter=",", skiprows=1, usecols=(1, 2))
         with open_slide(sample_data / "sample.tiff") as slide:
             seen = seen_of(slide)
-            assert check_points(*points.T, Placement(), slide, seen).verdict == "fits"
-            assert check_points(*points.T[::-1], Placement(), slide, seen).remedy == "--points-swap-xy"
+            assert check(points, Placement(), slide, seen).verdict == "fits"
+            assert check(points[:, ::-1], Placement(), slide, seen).remedy == "--points-swap-xy"
         with open_slide(shared_data / "slides" / "CMU-1-Small-Region.svs") as slide:
             whole = seen_of(slide)
             contrast = NucleusContrast(slide, slide.mpp, whole.overview.detail)
             rng = np.random.default_rng(0)
             anywhere = rng.uniform(0, 1, (400, 2)) * slide.dimensions
             dark = anywhere[contrast.ranks(*anywhere.T) > 0.9]
-            assert check_points(*dark.T, Placement(), slide, whole).verdict == "fits"
+            assert check(dark, Placement(), slide, whole).verdict == "fits"
 
 
 def mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The upper right half, and its mirror image below the diagonal."""
     side = min(pixels.shape[:2])
     row, column = np.mgrid[:side, :side]
-    return pixels[np.minimum(row, column), np.maximum(row, column)]
+    return np.asarray(pixels[np.minimum(row, column), np.maximum(row, column)])
 
 
 class TestContrast:
@@ -383,14 +389,13 @@ class TestRuns:
         shown = made.figures[:50] - (made.slide.bounds.x, made.slide.bounds.y)
         with tissue_meanwhile(made.slide, made.slide.frame) as tissue:
             fit = PointsFit("p.csv", made.slide, tissue.map, force=False)
-            fit.take(*shown.T, Placement())
+            fit.take(shown[:, 0], shown[:, 1], Placement())
             with pytest.raises(CandidateError, match=r"p\.csv: .*QuPath.*pass --points-frame qupath, or --force"):
                 fit.warning()
 
 
-def test_most_off_slide() -> None:
+def test_share_off_slide() -> None:
     frame = SlideFrame(1000, 800, 0.25, Bounds(0, 0, 1000, 800))
-    x = np.array([10.0, 5000.0, 6000.0, np.nan])
-    assert most_off_slide(x, np.full(4, 10.0), Placement(), frame)
-    assert not most_off_slide(x / 6, np.full(4, 10.0), Placement(), frame)
-    assert not most_off_slide(np.empty(0), np.empty(0), Placement(), frame)
+    x = np.array([10.0, 1020.0, 5000.0, 6000.0, np.nan])
+    assert share_off_slide(x, np.full(5, 10.0), Placement(), frame) == 0.5
+    assert share_off_slide(np.empty(0), np.empty(0), Placement(), frame) == 0.0

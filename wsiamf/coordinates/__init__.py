@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from wsiamf.coordinates.check import Finding, check_points, most_off_slide
+from wsiamf.coordinates.check import Finding, check_points, share_off_slide
 from wsiamf.coordinates.overview import Overview, read_overview
 from wsiamf.coordinates.slide_map import SlideMap
 
-__all__ = ["Finding", "Overview", "SlideMap", "check_points", "most_off_slide", "read_overview"]
+__all__ = ["Finding", "Overview", "SlideMap", "check_points", "read_overview", "share_off_slide"]

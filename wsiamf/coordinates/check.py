@@ -79,11 +79,11 @@ def check_points(x: Floats, y: Floats, placement: Placement, slide: Slide, seen:
     return _unexplained(found, off, slide)
 
 
-def most_off_slide(x: Floats, y: Floats, placement: Placement, frame: SlideFrame) -> bool:
-    """Whether more than half of the points lie off the slide; no pixel is read."""
+def share_off_slide(x: Floats, y: Floats, placement: Placement, frame: SlideFrame) -> float:
+    """Share (0 to 1) of the points that lie off the slide; no pixel is read."""
     given = np.isfinite(x) & np.isfinite(y)
     placed_x, placed_y = placement.level0(x[given], y[given], frame)
-    return bool(given.any()) and float(on_slide(placed_x, placed_y, frame).mean()) < 1.0 - _MOST
+    return 1.0 - float(on_slide(placed_x, placed_y, frame).mean()) if given.any() else 0.0
 
 
 def _off(found: Evidence, *, has_tissue: bool) -> Literal["off_slide", "off_tissue"] | None:
