@@ -39,9 +39,11 @@ SHAPES: Final[tuple[Shape, ...]] = ("full", "blobs", "strips", "oval")
 OUTCOMES: Final = ("no alarm", "warned", "right option", "stopped, none named", "WRONG option")
 _SAME_UM: Final = 12.0
 _CLICK_UM: Final = 1.5
+_BESIDE_UM: Final = 6.2  # the corner of MIDOG's boxes taken for their middle is as far off, either way
 
 MISTAKES: Final[dict[str, tuple[Placement, Placement]]] = {
     "none": (Placement(), Placement()),
+    "none, but 6 um beside the figures": (Placement(), Placement()),
     "um taken for px": (Placement(unit="um"), Placement()),
     "mm taken for px": (Placement(unit="mm"), Placement()),
     "px taken for um": (Placement(), Placement(unit="um")),
@@ -179,10 +181,11 @@ def judged(case: Case, mistake: str) -> str:
         x, y = case.others.T
     else:
         right, used = MISTAKES[mistake]
-        x, y = file_numbers(case.points, right, frame)
+        beside = _BESIDE_UM / frame.mpp if "beside" in mistake else 0.0
+        x, y = file_numbers(case.points - beside, right, frame)
     finding = check_points(x, y, used, case.slide, case.seen)
     if finding.placement is not None:
-        if right is None or mistake == "none":
+        if right is None or right == used:
             return "WRONG option"
         (a, b), (c, d) = finding.placement.level0(x, y, frame), right.level0(x, y, frame)
         same = float(np.median(np.hypot(a - c, b - d))) * frame.mpp < _SAME_UM
