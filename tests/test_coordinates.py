@@ -276,6 +276,13 @@ class TestPlacement:
         table = read_candidates(tmp_path / "p.csv", slide, **options).table  # type: ignore[arg-type]
         assert list(zip(table["x"], table["y"], strict=True)) == expected
 
+    def test_weak_detections_are_not_held_against_the_slide(self, tmp_path: Path) -> None:
+        slide = ArraySlide("s.svs", [(8, np.zeros((100, 125, 3), dtype=np.uint8))], (1000, 800), 0.25)
+        (tmp_path / "p.csv").write_text("x,y,score\n100,50,0.9\n200,60,0.1\n300,70,\n")
+        taken: list[float] = []
+        read_candidates(tmp_path / "p.csv", slide, min_score=0.5, on_points=lambda x, _y, _how: taken.extend(x))
+        assert taken == [100, 300]
+
     def test_um_columns_read_as_px(self, tmp_path: Path) -> None:
         slide = ArraySlide("s.svs", [(8, np.zeros((100, 125, 3), dtype=np.uint8))], (1000, 800), 0.25)
         (tmp_path / "p.csv").write_text("x_um,y_um\n100,50\n")

@@ -113,7 +113,7 @@ def read_candidates(
         points_scale: Factor on both axes (2 for points of a 20x copy of a 40x slide).
         points_swap_xy: The file's x is the slide's y.
         points_flip_y: The file's y counts upwards from the lower edge.
-        on_points: Called with the file's points and how they are placed, before any of them is refused.
+        on_points: Called with the file's points (without weak detections) and how they are placed, before any is refused.
 
     Raises:
         PointsNotFoundError: There is no such file.
@@ -139,7 +139,8 @@ def read_candidates(
         swap_xy=points_swap_xy,
         flip_y=points_flip_y,
     )
-    on_points(kept.x, kept.y, placement)
+    strong = ~_weak(kept, min_score)
+    on_points(kept.x[strong], kept.y[strong], placement)
     placed = place(kept.x, kept.y, kept.faults, slide.frame, placement)
     if placed.faults and not skip_bad_points:
         raise CandidateError(
@@ -177,6 +178,13 @@ def _non_mitotic(raw: RawPoints) -> NDArray[np.bool_]:
     return np.asarray([label == NON_MITOTIC for label in raw.labels], dtype=np.bool_)
 
 
+def _weak(raw: RawPoints, min_score: float | None) -> NDArray[np.bool_]:
+    """(N,) Which rows have a score below the least one."""
+    if min_score is None or raw.score is None:
+        return np.zeros(len(raw), dtype=np.bool_)
+    return np.asarray(raw.score < min_score)  # False for NaN
+
+
 def _table(raw: RawPoints, placed: Placed, min_score: float | None, within: BaseGeometry | None) -> pd.DataFrame:
     """The table before merging; its index runs from 0."""
     columns = {
@@ -200,8 +208,7 @@ def _statuses(
     status = np.full(len(raw), OK, dtype=object)
     if within is not None:
         status[_outside(within, placed)] = OUTSIDE_ROI
-    if min_score is not None and raw.score is not None:
-        status[raw.score < min_score] = BELOW_MIN_SCORE  # False for NaN
+    status[_weak(raw, min_score)] = BELOW_MIN_SCORE
     status[_non_mitotic(raw)] = NON_MITOTIC_ROW
     status[list(placed.faults)] = BAD_POINT
     return status
