@@ -21,7 +21,9 @@ _AXIS_PATTERNS: Final = (
 )
 _AXIS_NAMES: Final[dict[str, str]] = {
     **{pattern.format(a=axis): axis for axis in "xy" for pattern in _AXIS_PATTERNS},
-    **{"centroid_1": "x", "centroid_0": "y"},  # scikit-image numbers the axes of arrays: row, column
+    **dict(
+        zip(("centroid_1", "centroid_0"), "xy", strict=True)
+    ),  # scikit-image numbers the axes of arrays: row, column
 }
 _UNIT_SUFFIXES: Final[dict[str, Unit]] = {
     **dict.fromkeys(("px", "pix", "pixel", "pixels", "level0", "l0"), "px"),

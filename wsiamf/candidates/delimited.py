@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from wsiamf.candidates.point_table import PointTable, normalised_header
+from wsiamf.candidates.wording import reason_of
 from wsiamf.errors import CandidateError
 
 _SEPARATORS = ",;\t"
@@ -76,7 +77,9 @@ def _lines(text: str, path: Path) -> Iterator[list[str]]:
     try:
         yield from (row for row in reader if row)  # blank lines are no rows
     except csv.Error as error:
-        raise CandidateError(f"{path}: line {reader.line_num}: {error}; correct the quotes there.") from error
+        raise CandidateError(
+            f"{path}: line {reader.line_num}: {reason_of(error)}; correct the quotes there."
+        ) from error
 
 
 def _separator(header: str) -> str:

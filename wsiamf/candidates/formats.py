@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsiamf.candidates import ami_br_csv, csv_points, midog25_csv, midog_json, parquet_points
+from wsiamf.candidates import (
+    ami_br_csv,
+    csv_points,
+    midog25_csv,
+    midog_json,
+    parquet_points,
+    qupath_geojson,
+    qupath_tables,
+    sliderunner,
+)
 from wsiamf.candidates.raw import Reader
 from wsiamf.errors import CandidateError, ConfigError, PointsNotFoundError
 
 READERS: tuple[Reader, ...] = (
     parquet_points.READER,
+    sliderunner.READER,
     midog_json.READER,
+    qupath_geojson.READER,
     midog25_csv.READER,
     ami_br_csv.READER,
+    qupath_tables.POINTS_READER,
+    qupath_tables.MEASUREMENTS_READER,
     csv_points.READER,  # last: it takes any text that is not JSON or XML
 )
 FORMATS: tuple[str, ...] = tuple(reader.name for reader in READERS)

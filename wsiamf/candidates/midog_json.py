@@ -14,7 +14,7 @@ from wsiamf.candidates.cells import Numbers, read_numbers
 from wsiamf.candidates.plain import joined_faults
 from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, Reader, SlideLike
 from wsiamf.candidates.slide_names import matching_name
-from wsiamf.candidates.wording import shown
+from wsiamf.candidates.wording import reason_of, shown
 from wsiamf.classes import MITOTIC_FIGURE, NON_MITOTIC
 from wsiamf.errors import CandidateError
 from wsiamf.slide_names import base_name
@@ -61,7 +61,7 @@ def _loaded(path: Path) -> _Record:
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise CandidateError(f"{path}: not valid JSON: {error}.") from error
+        raise CandidateError(f"{path}: not valid JSON: {reason_of(error)}.") from error
     if not isinstance(data, dict):
         raise CandidateError(
             f"{path}: holds a JSON {type(data).__name__}; expected images, annotations and categories."
@@ -94,7 +94,7 @@ def _image_of(images: list[_Record], slide: SlideLike, path: Path) -> _Record | 
     name = matching_name([image["file_name"] for image in images], slide.name, path)
     found = [image for image in images if image["file_name"] == name]
     if len(found) > 1:
-        raise CandidateError(f"{path}: {name!r} is listed {len(found)} times in 'images'; keep one.")
+        raise CandidateError(f"{path}: {shown(name)} is listed {len(found)} times in 'images'; keep one.")
     return found[0]
 
 
@@ -148,7 +148,7 @@ def _box_faults(points: NDArray[np.float64], annotations: list[_Record]) -> Numb
 
 
 def _size_notes(image: _Record | None, slide: SlideLike) -> tuple[str, ...]:
-    if image is None:
+    if image is None or slide.frame.width == 0:
         return ()
     stated = _float(image.get("width")), _float(image.get("height"))
     actual = slide.frame.width, slide.frame.height

@@ -15,6 +15,7 @@ from wsiamf.candidates.columns import NUMBER_COLUMNS, find_columns
 from wsiamf.candidates.plain import plain_points
 from wsiamf.candidates.point_table import PointTable
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
+from wsiamf.candidates.wording import reason_of
 from wsiamf.errors import CandidateError
 
 _MAGIC = b"PAR1"
@@ -31,7 +32,7 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
         places = find_columns(header, path)
         data = file.read(columns=sorted({header[place] for place in places.values()}))
     except (pa.ArrowException, OSError) as error:
-        raise CandidateError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}.") from error
+        raise CandidateError(f"{path}: not a readable Parquet file: {reason_of(error)}.") from error
     columns = {name: _column(name, data.column(header[place]), path) for name, place in places.items()}
     return plain_points(PointTable(path=path, header=header, columns=columns, n_rows=file.metadata.num_rows), slide)
 
@@ -44,9 +45,8 @@ def _column(name: str, values: pa.ChunkedArray, path: Path) -> Column:
             return _numbers(values)
         return _texts(values)
     except (pa.ArrowException, ValueError) as error:
-        raise CandidateError(
-            f"{path}: column {name!r} holds {values.type}; expected {'numbers' if name in NUMBER_COLUMNS else 'text'}."
-        ) from error
+        expected = "numbers" if name in NUMBER_COLUMNS else "text"
+        raise CandidateError(f"{path}: column {name!r} holds {reason_of(values.type)}; expected {expected}.") from error
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -84,7 +84,9 @@ def _coordinates(table: PointTable, rows: NDArray[np.int64], frame: SlideFrame) 
     read = {(axis, other): _column(table, rows, axis, other) for axis in "xy" for other in units}
     for axis in "xy":
         for other in others:
-            _check_agreement(table, rows, axis, (read[axis, unit].values, unit), (read[axis, other].values, other), frame)
+            _check_agreement(
+                table, rows, axis, (read[axis, unit].values, unit), (read[axis, other].values, other), frame
+            )
     return unit, read["x", unit], read["y", unit]
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wsiamf.candidates.cells import Column
 from wsiamf.candidates.raw import EVERY_SLIDE
 from wsiamf.candidates.slide_names import matching_name
-from wsiamf.candidates.wording import counted
+from wsiamf.candidates.wording import counted, shown
 from wsiamf.errors import CandidateError
 
 SLIDE_COLUMNS = ("slide", "filename", "file_name", "image")
@@ -62,13 +62,13 @@ def normalised_header(header: Iterable[str], wanted: Iterable[str], path: Path) 
     wanted = set(wanted)
     twice = [name for name, n in Counter(names).items() if n > 1 and name in wanted]
     if twice:
-        raise CandidateError(f"{path}: has two columns {twice[0]!r}; remove or rename one.")
+        raise CandidateError(f"{path}: has two columns {shown(twice[0])}; remove or rename one.")
     return {name: index for index, name in enumerate(names) if name in wanted}
 
 
 def missing_columns(table: PointTable, expected: str) -> CandidateError:
     """The error for a table without coordinates: the columns found and those expected."""
-    found = ", ".join(repr(name.strip()) for name in table.header[:20])
+    found = ", ".join(shown(name.strip()) for name in table.header[:20])
     return CandidateError(f"{table.path}: has no coordinates; its columns are {found}; expected {expected}.")
 
 

@@ -10,13 +10,16 @@ from typing import Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiamf.geometry import SlideFrame
+from wsiamf.geometry import Bounds, SlideFrame
 
 PointsFrame = Literal["level0", "qupath"]
 Unit = Literal["px", "um", "mm"]
 
 EVERY_SLIDE: Final = ""
 """The name of a slide that stands for all of them: readers give a file's rows of whatever slide for it."""
+
+UNKNOWN_FRAME: Final = SlideFrame(0, 0, float("nan"), Bounds(0, 0, 0, 0))
+"""Of a slide that is not at hand: what needs its mpp becomes NaN."""
 
 _UM: Final[dict[Unit, float]] = {"um": 1.0, "mm": 1000.0}
 
@@ -36,6 +39,19 @@ class SlideLike(Protocol):
     @property
     def frame(self) -> SlideFrame:
         """Size, mpp and bounds."""
+
+
+@dataclass(frozen=True)
+class NamedSlide:
+    """A slide by its name; by ``EVERY_SLIDE`` and without a frame, whatever slides a file names.
+
+    Args:
+        name: File name with its suffix, without folders.
+        frame: Size, mpp and bounds.
+    """
+
+    name: str = EVERY_SLIDE
+    frame: SlideFrame = UNKNOWN_FRAME
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from wsiamf.candidates.merging import merged_into
 from wsiamf.candidates.notes import label_notes, listed_faults, score_notes
 from wsiamf.candidates.placing import MAX_OUTSIDE_PX, Placed, Placement, PointsUnit, place
 from wsiamf.candidates.raters import Votes, rater_notes, votes_of
-from wsiamf.candidates.raw import PointsFrame, RawPoints, SlideLike
+from wsiamf.candidates.raw import PointsFrame, RawPoints, Reader, SlideLike
 from wsiamf.candidates.wording import counted
 from wsiamf.classes import NON_MITOTIC, canonical_label
 from wsiamf.errors import CandidateError, ConfigError
@@ -124,11 +124,10 @@ def read_candidates(
     _check_options(points_frame, min_score, merge_um)
     _check_mending(points_unit, points_scale)
     path = Path(path)
-    reader = reader_for(path, points_format)
-    raw = reader.read(path, slide)
+    reader, raw = read_points(path, slide, points_format)
     if min_score is not None and raw.score is None:
         raise CandidateError(f"{path}: has no scores, so --min-score {min_score:g} cannot be applied; leave it out.")
-    raw = replace(raw, ids=candidate_ids(raw, path), labels=[_class_of(label) for label in raw.labels])
+    raw = replace(raw, ids=candidate_ids(raw, path))
     kept = raw if include_non_mitotic else raw.take(np.flatnonzero(~_non_mitotic(raw)))
     votes = votes_of(kept, raters, path)
     frame = reader.frame if points_frame == "auto" else points_frame
@@ -154,6 +153,24 @@ def read_candidates(
     return Candidates(table, reader.name, frame, sha256_file(path), notes, n_excluded, votes)
 
 
+def read_points(path: Path, slide: SlideLike, points_format: str | None = None) -> tuple[Reader, RawPoints]:
+    """Read a slide's points as the file gives them, known class words translated.
+
+    Args:
+        path: The points file.
+        slide: The slide; ``NamedSlide()`` stands for whatever slides the file names.
+        points_format: One of ``formats.FORMATS`` instead of looking at the content.
+
+    Raises:
+        CandidateError: The file is malformed, of no known format, or has no row for the slide.
+        ConfigError: ``points_format`` is no format's name.
+    """
+    reader = reader_for(path, points_format)
+    raw = reader.read(path, slide)
+    known = {label: None if label is None else canonical_label(label) or label for label in set(raw.labels)}
+    return reader, replace(raw, labels=[known[label] for label in raw.labels])
+
+
 def _check_options(points_frame: str, min_score: float | None, merge_um: float) -> None:
     if points_frame not in ("auto", "level0", "qupath"):
         raise ConfigError(f"--points-frame {points_frame}: not known; choose auto, level0 or qupath.")
@@ -168,10 +185,6 @@ def _check_mending(points_unit: str, points_scale: float) -> None:
         raise ConfigError(f"--points-unit {points_unit}: not known; choose auto, px, um or mm.")
     if not (math.isfinite(points_scale) and points_scale > 0):
         raise ConfigError(f"--points-scale {points_scale}: must be a number above 0.")
-
-
-def _class_of(label: str | None) -> str | None:
-    return None if label is None else canonical_label(label) or label
 
 
 def _non_mitotic(raw: RawPoints) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
 from wsiamf.slide_names import base_name, slide_stem
 
@@ -29,7 +30,7 @@ def matching_name(names: Iterable[str], slide_name: str, path: Path) -> str:
     matches = matches or [name for name in known if slide_stem(name) == slide_stem(slide_name)]
     if len(matches) > 1:
         raise CandidateError(
-            f"{path}: {matches[0]!r} and {matches[1]!r} could both be slide {slide_name!r}; "
+            f"{path}: {shown(matches[0])} and {shown(matches[1])} could both be slide {slide_name!r}; "
             "keep one of them in the file, or write the name in one way."
         )
     if not matches:
@@ -40,5 +41,5 @@ def matching_name(names: Iterable[str], slide_name: str, path: Path) -> str:
 def _no_match(known: list[str], slide_name: str, path: Path) -> str:
     by_base = {base_name(name).lower(): name for name in known}
     near = difflib.get_close_matches(slide_name.lower(), by_base, n=1, cutoff=0.0)
-    nearest = f"the nearest of its {len(known)} names is {by_base[near[0]]!r}" if near else "it names none"
+    nearest = f"the nearest of its {len(known)} names is {shown(by_base[near[0]])}" if near else "it names none"
     return f"{path}: no row is for slide {slide_name!r}; {nearest}. Rename the slide in the file, or the file's rows."

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "evaluate": "Measure a model on a labelled set.",
     "info": "Show what a slide file holds.",
     "models": "List models, or show one's card.",
+    "points": "Look at points files, and turn one format into another.",
     "predict": "Classify crop images.",
     "screen": "Classify the candidate mitotic figures of one slide.",
     "train": "Train a model from labelled crops.",

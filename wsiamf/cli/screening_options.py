@@ -30,13 +30,7 @@ _OPTIONS: Final = (
     ),
     options.threshold_opt("count"),
     options.conformal_opt,
-    click.option(
-        "--points-frame",
-        type=click.Choice(["auto", "level0", "qupath"]),
-        default="auto",
-        show_default=True,
-        help="What the points' pixels count from: the file's corner, or QuPath's (slides with bounds).",
-    ),
+    options.points_frame_opt,
     click.option(
         "--points-unit",
         type=click.Choice(["auto", "px", "um", "mm"]),
@@ -54,7 +48,8 @@ _OPTIONS: Final = (
     click.option("--points-swap-xy", is_flag=True, help="The file's x is the slide's y."),
     click.option("--points-flip-y", is_flag=True, help="The file's y counts upwards from the lower edge."),
     click.option("--force", is_flag=True, help="Go on where the points do not seem to fit the slide."),
-    click.option("--points-format", metavar="NAME", help="Format of the points; left out: found from the content."),
+    options.points_format_opt,
+    options.raters_opt,
     click.option("--min-score", type=float, help="Set detections of a lower score aside."),
     click.option(
         "--merge-um",

@@ -31,6 +31,8 @@ class ScreenOptions(Frozen):
     merge_um: Annotated[float, Field(ge=0.0)] = 7.5
     include_non_mitotic: bool = False
     skip_bad_points: bool = False
+    raters: tuple[str, ...] | None = None
+    """Persons in the points file whose AMF and NMF labels are votes; None: the experts of formats that name experts."""
     include_classes: tuple[str, ...] = ("Tumor",)
     """Region classes that count (unclassified regions do as well)."""
     exclude_classes: tuple[str, ...] = ("Necrosis", "Ulcer", "Ignore*")

@@ -35,7 +35,7 @@ from wsiamf.slide_names import result_folder_name
 from wsiamf.slides import Slide, open_slide, slide_facts
 from wsiamf.spec import ErrorRates, ModelSpec, load_error_rates
 from wsiamf.statuses import OK
-from wsiamf.summary import SummaryRules, apply_conformal, apply_thresholds, rank_for_review, summarize
+from wsiamf.summary import SummaryRules, agreement_fields, apply_conformal, apply_thresholds, rank_for_review, summarize
 
 logger = logging.getLogger(__name__)
 
@@ -197,6 +197,7 @@ class _Run:
             points_swap_xy=options.points_swap_xy,
             points_flip_y=options.points_flip_y,
             on_points=self._fit.take,
+            raters=options.raters,
         )
         for note in self.candidates.notes:
             self.warnings.add(f"{self._points.name}: {note}")
@@ -235,6 +236,8 @@ class _Run:
         self.summary, table = summarize(
             table, self._frame, self.region, rules, slide_facts=slide_facts(self._slide), flags=flags
         )
+        by_person = self.candidates.table["by_person"].to_numpy(dtype=bool)
+        self.summary |= agreement_fields(table, by_person, self.candidates.votes)
         table = apply_conformal(table, spec.conformal, error_rate=self._options.conformal_error)
         ranked = rank_for_review(table, threshold=rules.threshold)
         self.table = ranked[column_names(len(spec.experts))]
