@@ -17,7 +17,6 @@ Floats = NDArray[np.float64]
 
 FORCED: Final = "points_do_not_fit"
 DOUBTFUL: Final = "points_not_on_nuclei"
-_MANY: Final = 0.1  # of the points off the slide: swapped axes leave some of them on it
 
 
 class PointsFit:
@@ -36,13 +35,13 @@ class PointsFit:
         self._finding: Finding | None = None
 
     def take(self, x: Floats, y: Floats, placement: Placement) -> None:
-        """Keep the points; where many lie off the slide, check them now, before single rows are refused for it.
+        """Keep the points; where any lies off the slide, check them now, before single rows are refused for it.
 
         Raises:
             CandidateError: The points do not fit.
         """
         self._points = x, y, placement
-        if share_off_slide(x, y, placement, self._slide.frame) > _MANY:
+        if share_off_slide(x, y, placement, self._slide.frame) > 0:
             self.warning()
 
     def warning(self) -> str | None:
