@@ -160,6 +160,12 @@ class TestNoAlarm:
         x[::2], y[1::4], x[3] = np.nan, np.nan, np.inf
         assert check_points(x, y, Placement(), made.slide, seen).verdict in ("fits", "unclear")
 
+    def test_numbers_without_measure_lie_off_the_slide(self) -> None:
+        made, seen = painted(1)
+        points = np.array([[1e308, -1e308], [1e300, 0.0], [-1e19, 1e19], [5.0, 1e-308], [0.0, 0.0]])
+        assert check(points, Placement(), made.slide, seen).verdict == "off_slide"
+        assert check(points, Placement(unit="mm", frame="qupath"), made.slide, seen).verdict in ("off_slide", "unclear")
+
     def test_a_slide_that_reads_the_same_both_ways_is_not_accused(self) -> None:
         """Swapped on a square slide that is its own mirror image across the diagonal: nobody can tell."""
         made = paint_slide(2, size_mm=(2.0, 2.0), shape="oval")

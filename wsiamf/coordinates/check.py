@@ -102,14 +102,14 @@ def _named(
     tried = [
         (mistake, witness.evidence(mistake.placement, min_inside=_MIN_INSIDE))
         for mistake in mistakes(placement, frame)
-        if _apart_um(witness, mistake.placement, placement, frame) > _SAME_UM
+        if witness.apart_um(mistake.placement, placement) > _SAME_UM
     ]
     ranked = sorted(tried, key=lambda one: -one[1].nats / max(one[1].n_ranked, 1))  # of equals the commoner one first
     if not ranked or not _sure(ranked[0][1], found, certain=certain):
         return None
     best, weight = ranked[0]
     for mistake, other in ranked[1:]:
-        elsewhere = _apart_um(witness, mistake.placement, best.placement, frame) > _SAME_UM
+        elsewhere = witness.apart_um(mistake.placement, best.placement) > _SAME_UM
         if elsewhere and weight.lead(other) < _LEAD:
             return None
     return best, weight
@@ -118,12 +118,6 @@ def _named(
 def _sure(best: Evidence, found: Evidence, *, certain: bool) -> bool:
     enough = best.nats >= (_SURE_IF_OFF if certain else _SURE) and best.nats >= _MIN_NATS_A_POINT * best.n_ranked
     return enough and best.share_inside >= _MIN_INSIDE and best.lead(found) >= _LEAD
-
-
-def _apart_um(witness: Witness, first: Placement, second: Placement, frame: SlideFrame) -> float:
-    """Median distance between two placements of the points."""
-    (x, y), (other_x, other_y) = witness.level0(first), witness.level0(second)
-    return float(np.median(np.hypot(x - other_x, y - other_y))) * frame.mpp if len(x) else 0.0
 
 
 def _finding(mistake: Mistake, mended: Evidence, found: Evidence, slide_name: str) -> Finding:

@@ -23,6 +23,7 @@ _RANKED_POINTS: Final = (12, 24, 96)  # looked at in turn, as long as they settl
 _SETTLED: Final = 10.0  # nats: enough to say that points sit on nuclei
 _HOPELESS: Final = -3.0  # nats: the points still to be read would hardly turn that
 _STRAY, _PEAK = 0.3, 5.0  # of points that fit, three in ten rank evenly, the others as Beta(5, 1)
+_FAR_OFF: Final = 1e12  # farther off than this is as far; no factor makes it infinite
 _CELL_UM: Final = 30.0  # points nearer than this see the same surroundings
 
 
@@ -82,7 +83,7 @@ class Witness:
 
     def __init__(self, x: Floats, y: Floats, frame: SlideFrame, seen: SlideMap, contrast: NucleusContrast) -> None:
         given = np.isfinite(x) & np.isfinite(y)
-        self._x, self._y = x[given], y[given]
+        self._x, self._y = (np.clip(values[given], -_FAR_OFF, _FAR_OFF) for values in (x, y))
         self._frame, self._seen, self._contrast = frame, seen, contrast
         self._order = np.random.default_rng(0).permutation(len(self._x))  # the same points of the same file
 
@@ -91,9 +92,15 @@ class Witness:
         """How many points have numbers."""
         return len(self._x)
 
-    def level0(self, placement: Placement) -> tuple[Floats, Floats]:
-        """The points in level-0 px, in an order that has nothing to do with the file's."""
-        return placement.level0(self._x[self._order], self._y[self._order], self._frame)
+    def level0(self, placement: Placement, at_most: int | None = None) -> tuple[Floats, Floats]:
+        """The points, or so many of them, in level-0 px, in an order that has nothing to do with the file's."""
+        some = self._order[:at_most]
+        return placement.level0(self._x[some], self._y[some], self._frame)
+
+    def apart_um(self, first: Placement, second: Placement) -> float:
+        """Median distance between two placements of the points; of a sample where there are many."""
+        (x, y), (other_x, other_y) = (self.level0(one, _ON_TISSUE_POINTS) for one in (first, second))
+        return float(np.median(np.hypot(x - other_x, y - other_y))) * self._frame.mpp
 
     def evidence(self, placement: Placement, *, min_inside: float = 0.0, min_ranked: int = 0) -> Evidence:
         """Weigh a placement.
