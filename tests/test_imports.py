@@ -30,6 +30,7 @@ RANKS = {
     "spec": 1,
     "model": 2,
     "crops": 2,
+    "coordinates": 2,
     "predictions": 2,
     "bundle": 2,
     "crop_store": 3,

@@ -250,7 +250,10 @@ class TestPixels:
         pixels[:, :300] = (180, 90, 160)
         slide = write_pyramid_tiff(tmp_path / "half.tiff", pixels, 0.25)
         (tmp_path / "points.csv").write_text("x,y\n100,100\n600,200\n700,300\n800,400\n")
-        result = screen_slide(slide, tmp_path / "points.csv", out=tmp_path / "out", model=tiny)
+        with pytest.raises(CandidateError, match=r"3 of 4 points lie off the tissue.*--force"):
+            screen_slide(slide, tmp_path / "points.csv", out=tmp_path / "out", model=tiny)
+        result = screen_slide(slide, tmp_path / "points.csv", out=tmp_path / "out", model=tiny, force=True)
+        assert "points_do_not_fit" in result.summary["flags"]
         assert "most_points_on_background" in result.summary["flags"]
         assert any("3 of 4 candidates lie on background" in text for text in result.warnings)
 

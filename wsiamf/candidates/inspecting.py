@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.candidates.notes import listed_faults
-from wsiamf.candidates.placing import place
+from wsiamf.candidates.placing import Placement, place
 from wsiamf.candidates.raw import PointsFrame, RawPoints, SlideLike
 from wsiamf.candidates.reading import read_points
 from wsiamf.slide_names import base_name
@@ -67,7 +67,7 @@ def _on_slide(raw: RawPoints, slide: SlideLike, points_frame: PointsFrame) -> Fa
     if not slide.frame.width:
         return None
     px = raw.in_px(slide.frame.mpp)
-    placed = place(px.x, px.y, px.faults, slide.frame, points_frame)
+    placed = place(px.x, px.y, px.faults, slide.frame, Placement(points_frame))
     return {
         "slide": slide.name,
         "width": slide.frame.width,

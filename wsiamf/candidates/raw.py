@@ -25,6 +25,11 @@ UNKNOWN_FRAME: Final = SlideFrame(0, 0, float("nan"), Bounds(0, 0, 0, 0))
 _UM: Final[dict[Unit, float]] = {"um": 1.0, "mm": 1000.0}
 
 
+def px_per_unit(unit: Unit, mpp: float) -> float:
+    """How many px of ``mpp`` um a unit is."""
+    return 1.0 if unit == "px" else _UM[unit] / mpp
+
+
 class SlideLike(Protocol):
     """The two facts about a slide that candidates need."""
 
@@ -112,7 +117,7 @@ class RawPoints:
         """The same points in px of ``mpp`` um."""
         if self.unit == "px":
             return self
-        scale = _UM[self.unit] / mpp
+        scale = px_per_unit(self.unit, mpp)
         with np.errstate(over="ignore"):  # what grows beyond all numbers lies off the slide
             return replace(self, x=self.x * scale, y=self.y * scale, unit="px")
 

@@ -21,6 +21,12 @@ class ScreenOptions(Frozen):
     """um per level-0 px, in place of the slide's own."""
     points_format: str | None = None
     points_frame: Literal["auto", "level0", "qupath"] = "auto"
+    points_unit: Literal["auto", "px", "um", "mm"] = "auto"
+    points_scale: Positive = 1.0
+    points_swap_xy: bool = False
+    points_flip_y: bool = False
+    force: bool = False
+    """Go on where the points do not fit the slide."""
     min_score: float | None = None
     merge_um: Annotated[float, Field(ge=0.0)] = 7.5
     include_non_mitotic: bool = False

@@ -17,7 +17,7 @@ from pyarrow import csv as pa_csv
 from wsiamf.candidates.columns import EXPERT_PREFIX
 from wsiamf.candidates.identity import candidate_ids
 from wsiamf.candidates.notes import listed_faults
-from wsiamf.candidates.placing import place
+from wsiamf.candidates.placing import Placement, place
 from wsiamf.candidates.raters import Votes, votes_of
 from wsiamf.candidates.raw import EVERY_SLIDE, PointsFrame, RawPoints, SlideLike
 from wsiamf.candidates.reading import read_points
@@ -125,7 +125,7 @@ def _usable(
     px = raw.in_px(slide.frame.mpp)
     faults = dict(px.faults)
     if slide.frame.width:
-        faults = place(px.x, px.y, px.faults, slide.frame, frame).faults
+        faults = place(px.x, px.y, px.faults, slide.frame, Placement(frame)).faults
     if faults and not skip:
         raise CandidateError(
             f"{path}: {counted(len(faults), raw.row_word)} cannot be used ({listed_faults(raw, faults)}); "

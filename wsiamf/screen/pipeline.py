@@ -30,8 +30,9 @@ from wsiamf.predictions import column_names, write_predictions
 from wsiamf.regions import Region, read_regions
 from wsiamf.screen.classify import Classified, OnProgress, check_unreadable, classify_candidates
 from wsiamf.screen.key import run_key
+from wsiamf.screen.points_fit import PointsFit
 from wsiamf.screen.record import check_own_folder, run_record
-from wsiamf.screen.tissue import tissue_meanwhile
+from wsiamf.screen.tissue import TissueMeanwhile, tissue_meanwhile
 from wsiamf.slide_names import result_folder_name
 from wsiamf.slides import Slide, open_slide, slide_facts
 from wsiamf.spec import ErrorRates, ModelSpec, load_error_rates
@@ -130,13 +131,16 @@ def screen_slide(
 
         check_replaceable(folder, overwrite=overwrite, may_replace=may_replace)
         run = _Run(opened, Path(points), Path(roi) if roi else None, chosen, rates)
-        run.read_inputs()
-        classifier = model
-        if not isinstance(classifier, Classifier):
-            classifier = load_model(
-                classifier, backend=backend, device=device, batch_size=batch_size, precision=precision
-            )
-        run.classify(classifier, on_progress)
+        with tissue_meanwhile(opened, opened.frame) as tissue:
+            run.read_inputs(tissue)
+            classifier = model
+            if not isinstance(classifier, Classifier):
+                classifier = load_model(
+                    classifier, backend=backend, device=device, batch_size=batch_size, precision=precision
+                )
+            run.check_points()  # the overview was read while the model was loaded
+            run.classify(classifier, on_progress)
+        run.sum_up(tissue)
         with staged_folder(folder, overwrite=overwrite, may_replace=may_replace) as staged:
             run.write(staged)
             facts = {**run.facts(), **_outputs(staged)}
@@ -189,10 +193,11 @@ class _Run:
         self._frame: SlideFrame = slide.frame
         self.warnings = _Warnings([])
 
-    def read_inputs(self) -> None:
-        """Regions and candidates: what can be wrong without reading a pixel."""
+    def read_inputs(self, tissue: TissueMeanwhile) -> None:
+        """Regions and candidates: what can be wrong without reading a pixel, unless most points lie off the slide."""
         options = self._options
         roi = self._read_roi()
+        self._fit = PointsFit(self._points.name, self._slide, tissue.map, force=options.force)
         self.candidates = read_candidates(
             self._points,
             self._slide,
@@ -203,6 +208,11 @@ class _Run:
             include_non_mitotic=options.include_non_mitotic,
             skip_bad_points=options.skip_bad_points,
             within=roi.geometry if roi else None,
+            points_unit=options.points_unit,
+            points_scale=options.points_scale,
+            points_swap_xy=options.points_swap_xy,
+            points_flip_y=options.points_flip_y,
+            on_points=self._fit.take,
             raters=options.raters,
         )
         for note in self.candidates.notes:
@@ -210,28 +220,35 @@ class _Run:
         self._own_rows_sha256 = own_rows_sha256(self._points, self._slide.name, options.points_format)
         self._given_region = roi
 
+    def check_points(self) -> None:
+        """Whether the points fit the slide, before anything is classified."""
+        self.warnings.add(self._fit.warning())
+
     def classify(self, classifier: Classifier, on_progress: OnProgress) -> None:
-        """Pixels to probabilities, labels, ranks and the summary."""
+        """Pixels to probabilities."""
         spec = classifier.spec
         self.classifier = classifier
         self._warn_training_slide(spec)
         self.plan = plan_reading(
             self._frame.mpp, self._slide.level_downsamples, target_mpp=spec.mpp, tolerance=spec.mpp_tolerance
         )
-        flags = self._resolution_flags(spec)
-        with tissue_meanwhile(self._slide, self._frame) as found:
-            classified = classify_candidates(self._slide, self.candidates.table, classifier, self.plan, on_progress)
-        self._report_pixels(classified)
-        tissue, unreadable_blocks = found.result()
-        self._report_overview(unreadable_blocks)
-        self.region = self._given_region or tissue
+        self._flags = self._resolution_flags(spec) + self._fit.flags
+        self._classified = classify_candidates(self._slide, self.candidates.table, classifier, self.plan, on_progress)
+
+    def sum_up(self, tissue: TissueMeanwhile) -> None:
+        """Probabilities to labels, ranks and the summary."""
+        self._report_pixels(self._classified)
+        self._report_overview(tissue.map.result().overview.unreadable)
+        outlined = tissue.region.result()
+        self.region = self._given_region or outlined
         if self._given_region is None:
-            for note in tissue.notes:
+            for note in outlined.notes:
                 self.warnings.add(f"{self._slide.name}: {note}")
-        flags += self._background_flags(classified.table, tissue)
+        flags = self._flags + self._background_flags(self._classified.table, outlined)
+        spec = self.classifier.spec
         rules = self._rules(spec)
         table = apply_thresholds(
-            self._with_places(classified.table), threshold=rules.threshold, hard_threshold=rules.hard_threshold
+            self._with_places(self._classified.table), threshold=rules.threshold, hard_threshold=rules.hard_threshold
         )
         self.summary, table = summarize(
             table, self._frame, self.region, rules, slide_facts=slide_facts(self._slide), flags=flags
