@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "crops": "Pack a labelled set into a crop store, or show one.",
     "crossval": "Cross-validate a recipe, by slide, and measure it.",
     "evaluate": "Measure a model on a labelled set.",
+    "export": "Write results for QuPath, SlideRunner, ASAP, TIAToolbox, DICOM and more.",
     "info": "Show what a slide file holds.",
     "models": "List models, or show one's card.",
     "predict": "Classify crop images.",
