@@ -8,7 +8,7 @@ import click
 
 from wsiamf.cli import options
 
-# Written out, so that --help loads no format; a test holds them to the list in wsiamf.export.formats.
+# Written out, so that --help loads no format; a test holds them to the list in wsiamf.export.format_list.
 FORMATS = (
     "qupath-project",
     "qupath-points",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from wsiamf.errors import ConfigError, ExportError
-from wsiamf.export.formats import FORMATS, Format
+from wsiamf.export.format_list import FORMATS, Format
 from wsiamf.export.formats.base import Options
 from wsiamf.export.results import SlideResult, find_results
 from wsiamf.files import atomic_file, output_errors, refuse_existing
@@ -30,7 +30,7 @@ def export_results(
 
     Args:
         out: A slide's folder of results, or the OUT of ``screen`` or ``cohort``: every slide of it.
-        to: Name of the format, one of ``formats.FORMATS``.
+        to: Name of the format, one of ``format_list.FORMATS``.
         target: Folder for the files, made where missing; or the file itself, if its name ends like the format's.
         every_row: Write rows that do not count too.
         slide: Where the slide is now, for a single slide.
@@ -62,7 +62,8 @@ def _jobs(chosen: Format, results: Sequence[SlideResult], out: Path, target: Pat
     """Each file to write and the slides in it."""
     if chosen.many_slides or len(results) == 1:
         name = results[0].slide_id if len(results) == 1 else out.absolute().name
-        is_file = target.suffix == Path(chosen.suffix).suffix and not target.is_dir()
+        ending = f".{chosen.suffix.rpartition('.')[2]}"
+        is_file = target.suffix == ending and not target.is_dir()
         return [(target if is_file else target / f"{name}{chosen.suffix}", list(results))]
     return [(target / f"{result.slide_id}{chosen.suffix}", [result]) for result in results]
 
