@@ -38,6 +38,7 @@ RANKS = {
     "inference": 4,
     "summary": 4,
     "export": 5,
+    "agreement": 6,
     "challenge": 6,
     "predict": 6,
     "screen": 6,
@@ -61,7 +62,7 @@ SOLE_IMPORTERS = {
 }
 TORCH_FREE = [
     *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store"),
-    *("bundle", "inference", "screen", "predict"),
+    *("bundle", "inference", "screen", "predict", "agreement"),
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

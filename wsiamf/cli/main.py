@@ -19,12 +19,13 @@ from wsiamf._version import __version__
 from wsiamf.errors import WsiamfError
 
 _COMMANDS: Final = {
+    "agree": "Compare counts with those of readers.",
     "calibrate": "Refit a model's calibration and error rates on your own labels.",
     "challenge": "Answer a stack of crops as MIDOG 2025 track 2 wants it.",
     "crops": "Pack a labelled set into a crop store, or show one.",
     "crossval": "Cross-validate a recipe, by slide, and measure it.",
     "evaluate": "Measure a model on a labelled set.",
-    "export": "Write results for QuPath, SlideRunner, ASAP, TIAToolbox, DICOM and more.",
+    "export": "Write results in another program's format.",
     "info": "Show what a slide file holds.",
     "models": "List models, or show one's card.",
     "predict": "Classify crop images.",
