@@ -39,6 +39,7 @@ RANKS = {
     "inference": 4,
     "summary": 4,
     "export": 5,
+    "agreement": 6,
     "challenge": 6,
     "predict": 6,
     "screen": 6,
@@ -63,7 +64,7 @@ SOLE_IMPORTERS = {
 }
 TORCH_FREE = [
     *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store"),
-    *("bundle", "inference", "screen", "predict", "doctor"),
+    *("bundle", "inference", "screen", "predict", "agreement", "doctor"),
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

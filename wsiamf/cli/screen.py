@@ -23,6 +23,9 @@ from wsiamf.cli.screening_options import screening_opts
     help="Folder in which the slide's own folder is made.",
 )
 @click.option("--roi", type=options.FILE, help="QuPath GeoJSON of the regions to count in; left out: a tissue mask.")
+@click.option(
+    "--regions", type=options.FILE, help="QuPath GeoJSON of named fields, each counted on its own in regions.csv."
+)
 @options.model_opts
 @screening_opts
 @options.mpp_opt

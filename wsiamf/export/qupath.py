@@ -1,10 +1,10 @@
 """QuPath GeoJSON, written so that the strictest reading of QuPath 0.4 to 0.7 accepts it.
 
-``detections.geojson`` holds every figure that counts as a detection (QuPath's light, immutable kind);
-``review.geojson`` the hard cases and the hotspots as annotations, which QuPath lists, sorts and shows in its grid view.
-Coordinates are QuPath px: level-0 px minus the corner of ``openslide.bounds-*``, to which QuPath crops. Features are
-written as they are made, so memory does not grow with the file; equal tables give equal bytes. A name that ends in ``.gz`` is
-compressed, with neither time nor name inside.
+``detections.geojson`` holds every figure that counts as a detection (QuPath's light, immutable kind); ``review.geojson``
+the hard cases and the hotspots as annotations, which QuPath lists, sorts and shows in its grid view. Coordinates are
+QuPath px: level-0 px minus the corner of ``openslide.bounds-*``, to which QuPath crops. Features are written as they are
+made, so memory does not grow with the file; equal tables give equal bytes. A name that ends in ``.gz`` is compressed,
+with neither time nor name inside.
 """
 
 from __future__ import annotations
