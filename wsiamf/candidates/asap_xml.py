@@ -3,6 +3,7 @@
 Layout (ASAP, annotation/XmlRepository.cpp): ``ASAP_Annotations/Annotations/Annotation`` with ``Name``, ``Type`` (Dot, PointSet,
 Polygon, Spline, Rectangle, Measurement) and ``PartOfGroup``, the word None for none; its ``Coordinates/Coordinate`` have
 ``Order``, ``X`` and ``Y``.
+Laid out as documented there; no file of that program was at hand.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Layout (CellViT-Inference, its README and config/templates.py): ``{"wsi_metadata", "type_map": {"1": name, ...}, "cells":
 [{"bbox", "centroid": [x, y], "contour", "type_prob", "type", ...}]}``. Bounds are not subtracted.
+Laid out as documented there; no file of that program was at hand.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 Layout (hover_next_inference, src/post_process_utils.py): ``pred_<class>.tsv`` has ``x, y, name, color`` in level-0 px after the
 slide's bounds are subtracted, as QuPath counts. ``class_inst.json`` is ``{"1": [class, [y, x]], ...}`` in px of the
 magnification that the network saw, 20x or about 0.5 um/px, bounds not subtracted; class 7 is mitosis.
+Laid out as documented there; no file of that program was at hand.
 """
 
 from __future__ import annotations
