@@ -24,6 +24,12 @@ OTHER_OPTIONS: dict[str, Any] = {
     "mpp": 0.26,
     "points_format": "csv",
     "points_frame": "qupath",
+    "points_unit": "um",
+    "points_scale": 2.0,
+    "points_swap_xy": True,
+    "points_flip_y": True,
+    "force": True,
+    "raters": ("Ann",),
     "min_score": 0.5,
     "merge_um": 8.0,
     "include_non_mitotic": True,
@@ -102,7 +108,8 @@ def test_run_json_holds_the_key_of_its_inputs(tmp_path: Path) -> None:
     roi.write_text('{"type": "Polygon", "coordinates": [[[0, 0], [500, 0], [500, 400], [0, 400], [0, 0]]]}')
     model = Classifier(bundle, device="cpu")
     fields = tmp_path / "fields.json"
-    fields.write_text(roi.read_text().replace("500", "450"))
+    field = {"type": "Feature", "properties": {"name": "one"}, "geometry": json.loads(roi.read_text())}
+    fields.write_text(json.dumps(field))
     given: dict[str, Any] = {"roi": roi, "regions": fields, "model": model, "min_score": 0.2}
     folder = screen_slide(slide, points, out=tmp_path / "out", **given).folder
     record = json.loads((folder / "run.json").read_text())
