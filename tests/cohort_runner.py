@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 from wsiamf.cohort.cluster import cluster
 from wsiamf.cohort.engine import Progress, probe, run_on_dask
@@ -37,6 +38,7 @@ def run(folder: Path, scheduler_file: Path | None, say: Callable[[str], None]) -
     """Do what is due; the exit code."""
     items = [Item.from_json(values) for values in json.loads((folder / "items.json").read_text())]
     orders: Orders = pickle.loads((folder / "orders.pickle").read_bytes())  # noqa: S301 - the test's own
+    orders = replace(orders, child=replace(orders.child, run=uuid4().hex))  # workers remember which run was stopped
 
     def tell(event: Outcome | Progress) -> None:
         if isinstance(event, Outcome):

@@ -78,7 +78,7 @@ class Chaos:
         self._mend(processes)
         with start_runner(self._folder, str(processes.scheduler_file)) as runner:
             _, errors = runner.communicate(timeout=ROUND_S)
-        assert errors == ""
+        assert set(errors.splitlines()) <= {"the cluster has no worker; waiting for one"}
         assert results(self._out) == self._expected
         assert [path.name for path in self._out.glob(".wsiamf-*")] == [".wsiamf-cohort"]
         assert list(self.orders.places.locks.glob("*.slide")) == []

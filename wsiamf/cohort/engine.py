@@ -27,7 +27,7 @@ from distributed.scheduler import KilledWorker
 from wsiamf.cohort.children import POOL, ChildPool
 from wsiamf.cohort.items import Classes, Item
 from wsiamf.cohort.running import Orders, Outcome, screen_item, warm_up, write_failure
-from wsiamf.errors import CohortError, OutputError
+from wsiamf.errors import CohortError, OutputError, WsiamfError
 from wsiamf.machine import gpu_names
 
 logger = logging.getLogger(__name__)
@@ -135,12 +135,15 @@ def probe(client: Client, orders: Orders) -> dict[str, Classes]:
             _wait_for_a_worker(client)
             answers = client.run(_warm_up_here, orders, on_error="return")
             for address, answer in answers.items():
-                if isinstance(answer, CohortError | OutputError):
-                    raise CohortError(f"worker {address}: {answer}") from answer
-            # Any other exception means that the worker went away meanwhile.
+                if isinstance(answer, Exception) and not isinstance(answer, _LOST):  # a lost worker is no answer
+                    raise CohortError(f"worker {address}: {_said(answer)}") from answer
             if found := {address: answer for address, answer in answers.items() if isinstance(answer, Classes)}:
                 return found
             time.sleep(_POLL_S)
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, WsiamfError) else f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)
