@@ -72,6 +72,7 @@ def write_results(folder: Path) -> None:
             fingerprint=read_fingerprint(item.slide),
             points_rows_sha256=own_rows_sha256(item.points, item.slide.name, None),
             regions_sha256=None,
+            named_regions_sha256=None,
             options=options,
             error_rates=None,
             **asdict(CLASSES),

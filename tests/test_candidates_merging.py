@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wsiamf.candidates import read_candidates
 from wsiamf.candidates.merging import merged_into
-from wsiamf.candidates.placing import place
+from wsiamf.candidates.placing import Placement, place
 from wsiamf.geometry import Bounds, SlideFrame
 
 
@@ -133,7 +133,9 @@ def test_um_px_and_qupath_columns_give_the_same_points(
 
 @given(x=st.floats(-100, 1100), y=st.floats(-100, 600))
 def test_every_point_ends_inside_or_is_at_fault(x: float, y: float) -> None:
-    placed = place(np.asarray([x]), np.asarray([y]), {}, SlideFrame(1000, 500, 0.5, Bounds(0, 0, 1000, 500)), "level0")
+    placed = place(
+        np.asarray([x]), np.asarray([y]), {}, SlideFrame(1000, 500, 0.5, Bounds(0, 0, 1000, 500)), Placement()
+    )
     usable = -25 <= x <= 1025 and -25 <= y <= 525
     assert bool(placed.faults) is not usable
     if usable:

@@ -146,9 +146,9 @@ def test_each_real_file_is_of_one_format(shared_data: Path) -> None:
         "annotations/MIDOG.json": "midog-json",
         MIDOG_PP: "midog-json",
         MIDOG25: "midog25-csv",
-        "crops/AMi-Br/AMI-BR.csv": "csv",
-        "annotations/qupath05_export.geojson": None,
-        "annotations/MIDOG.sqlite": None,
+        "crops/AMi-Br/AMI-BR.csv": "ami-br-csv",
+        "annotations/qupath05_export.geojson": "qupath-geojson",
+        "annotations/MIDOG.sqlite": "sliderunner",
     }
     for file, name in expected.items():
         with (shared_data / file).open("rb") as stream:

@@ -120,9 +120,9 @@ def test_every_way_to_write_the_same_points(tmp_path: Path, text: str) -> None:
         ('x,y\n1,2\n3,"4\n5,6\n', "line 4: unexpected end of data"),
         ("x,y,note\n1,2,Müller\n".encode("latin-1"), "line 2 is not UTF-8 (byte 0xfc)"),
         ("x,y\n1,2\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "not a points file that wsiamf knows; expected one of parquet, midog-json"),
-        ('{"type": "FeatureCollection", "features": []}', "not a points file that wsiamf knows"),
-        ("<?xml version='1.0'?><ASAP_Annotations/>", "not a points file that wsiamf knows"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "not a points file that wsiamf knows; expected one of parquet, "),
+        ('{"type": "something", "points": []}', "not a points file that wsiamf knows"),
+        ("<?xml version='1.0'?><html/>", "not a points file that wsiamf knows"),
         (b"PAR1 and then something else", "not a readable Parquet file"),
         ("x,y,slide\n1,2,case_10.svs\n3,4,other.svs\n", "the nearest of its 2 names is 'case_10.svs'"),
         ("x,y,image\n1,2,a/case_1.svs\n3,4,b/case_1.svs\n", "'a/case_1.svs' and 'b/case_1.svs' could both be slide"),
@@ -174,10 +174,12 @@ def test_wrong_options_are_named(tmp_path: Path, options: dict[str, Any], said: 
 
 
 def test_the_format_can_be_forced(tmp_path: Path) -> None:
-    text = "filename,coordinateX,coordinateY,x,y\ncase_1.svs,1,2,300,400\n"
-    assert positions(read(tmp_path, text)) == [(1.0, 2.0)]
+    text = "filename,coordinateX,coordinateY,majority,label\ncase_1.svs,1,2,NMF,AMF\n"
+    found = read(tmp_path, text)
+    assert (found.table["source_label"].tolist(), found.format) == (["NMF"], "midog25-csv")
     forced = read(tmp_path, text, points_format="csv")
-    assert (positions(forced), forced.format) == ([(300.0, 400.0)], "csv")
+    assert (forced.table["source_label"].tolist(), forced.format) == (["AMF"], "csv")
+    assert positions(forced) == positions(found) == [(1.0, 2.0)]
     assert "not a readable Parquet file" in refusal(tmp_path, text, points_format="parquet")
 
 

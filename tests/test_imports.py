@@ -30,6 +30,7 @@ RANKS = {
     "spec": 1,
     "model": 2,
     "crops": 2,
+    "coordinates": 2,
     "predictions": 2,
     "bundle": 2,
     "crop_store": 3,
@@ -38,6 +39,7 @@ RANKS = {
     "inference": 4,
     "summary": 4,
     "export": 5,
+    "agreement": 6,
     "challenge": 6,
     "predict": 6,
     "screen": 6,
@@ -62,7 +64,7 @@ SOLE_IMPORTERS = {
 }
 TORCH_FREE = [
     *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store"),
-    *("bundle", "inference", "screen", "predict", "doctor"),
+    *("bundle", "inference", "screen", "predict", "agreement", "doctor"),
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

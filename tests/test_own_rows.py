@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.sliderunner_files import CIRCLE, Annotation, write_sliderunner
 from wsiamf.candidates import delimited, midog_json, parquet_points, read_candidates
+from wsiamf.candidates.formats import reader_for
 from wsiamf.candidates.own_rows import own_rows_sha256, slide_names_in
 from wsiamf.candidates.parsed_file import forget_last_file
 from wsiamf.errors import CandidateError
@@ -125,6 +127,82 @@ class TestHash:
 
     def test_names(self, written: Callable[[Rows], Path]) -> None:
         assert slide_names_in(written(ROWS)) == ["a.svs", "b.svs", "c.svs"]
+
+
+def write_database(path: Path, *annotations: Annotation, **names: Any) -> Path:
+    path.unlink(missing_ok=True)
+    return write_sliderunner(path, annotations, slides=("a.svs", "b.svs"), **names)
+
+
+class TestSlideRunner:
+    MINE = Annotation([(10, 20)], slide=1, said=[(1, 1), (2, 2)])
+    THEIRS = Annotation([(30, 40)], slide=2, said=[(1, 1)])
+
+    def test_annotations_of_other_slides_may_change(self, tmp_path: Path) -> None:
+        path = write_database(tmp_path / "p.sqlite", self.MINE, self.THEIRS)
+        assert slide_names_in(path) == ["a.svs", "b.svs"]
+        before, theirs = own(path), own(path, "b.svs")
+        moved = replace(self.THEIRS, points=[(31, 40)], agreed=2)
+        path = write_database(path, self.MINE, moved, replace(moved, said=[(1, 1), (1, 2)]))
+        assert own(path) == before
+        assert own(path, "b.svs") != theirs
+
+    def test_all_that_candidates_follow_from_counts(self, tmp_path: Path) -> None:
+        path = tmp_path / "p.sqlite"
+        hashes = [
+            own(write_database(path, mine, self.THEIRS, **names))
+            for mine, names in (
+                (self.MINE, {}),
+                (replace(self.MINE, points=[(10, 21)]), {}),
+                (replace(self.MINE, agreed=2), {}),
+                (replace(self.MINE, kind=CIRCLE, points=[(8, 18), (12, 22)]), {}),
+                (replace(self.MINE, deleted=1), {}),
+                (replace(self.MINE, said=[(1, 1), (2, 1)]), {}),
+                (replace(self.MINE, said=[(1, 1), (2, 2), (2, 1)]), {}),
+                (replace(self.MINE, points=[(b"10", 20)]), {}),
+                (self.MINE, {"classes": ("AMF", "other")}),
+                (self.MINE, {"persons": ("Ann", "Eve", "RetinaNet")}),
+            )
+        ]
+        assert len(set(hashes)) == len(hashes)
+
+    def test_a_slide_that_is_not_listed_or_twice(self, tmp_path: Path) -> None:
+        path = write_database(tmp_path / "p.sqlite", self.MINE)
+        with pytest.raises(CandidateError, match=r"no row is for slide 'c\.svs'"):
+            own(path, "c.svs")
+        twice = write_sliderunner(tmp_path / "twice.sqlite", [self.MINE], slides=("a.svs", "a.svs"))
+        with pytest.raises(CandidateError, match="listed 2 times"):
+            own(twice)
+
+
+TABLES = {
+    "ami-br-csv": "slide,x,y,majority_atypical,expert1_atypical\na.svs,1,2,True,{mine}\nb.svs,3,4,True,{theirs}\n",
+    "qupath-measurements": "Image\tCentroid X px\tCentroid Y px\na.svs\t1\t{mine}\nb.svs\t3\t{theirs}\n",
+    "csv": "image_name,cx,cy,expert1\na.svs,1,2,{mine}\nb.svs,3,4,{theirs}\n",
+}
+CELLS = {"ami-br-csv": ("True", "False"), "qupath-measurements": ("4", "5"), "csv": ("AMF", "NMF")}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_of_tables_of_other_programs(tmp_path: Path, name: str) -> None:
+    path, (one, other) = tmp_path / "points.txt", CELLS[name]
+
+    def written(mine: str, theirs: str) -> str:
+        path.write_text(TABLES[name].format(mine=mine, theirs=theirs))
+        return own(path)
+
+    before = written(one, one)
+    assert reader_for(path, None).name == name
+    assert slide_names_in(path) == ["a.svs", "b.svs"]
+    assert written(one, other) == before
+    assert written(other, one) != before
+
+
+def test_a_format_that_names_no_slides_counts_whole(tmp_path: Path) -> None:
+    path = tmp_path / "points.geojson"
+    path.write_text('{"type": "Point", "coordinates": [1, 2]}')
+    assert slide_names_in(path) is None
+    assert own(path) == own(path, "b.svs") == sha256_file(path)
 
 
 class TestMidogJson:

@@ -68,6 +68,7 @@ def record(plan: Plan, places: Places, item: Item, classes: Classes = CLASSES) -
         fingerprint=fingerprint([item.slide]),
         points_rows_sha256=own_rows_sha256(item.points, item.slide.name, None),
         regions_sha256=sha256_file(item.roi) if item.roi else None,
+        named_regions_sha256=None,
         options=options_of(item, ScreenOptions.model_validate(plan.options)),
         error_rates=load_error_rates(Path(plan.error_rates)) if plan.error_rates else None,
         **asdict(classes),

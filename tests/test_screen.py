@@ -138,6 +138,25 @@ class TestOutputs:
         assert "not estimable" in result.summary["amf_fraction_status"]
         assert check_qupath_geojson(result.folder / "detections.geojson") == []
 
+    def test_agreement_with_labels_in_the_points_file(
+        self, coded_slide: Path, points: Path, tiny: Classifier, tmp_path: Path
+    ) -> None:
+        plain = screen_slide(coded_slide, points, out=tmp_path / "plain", model=tiny)
+        assert plain.summary["label_agreement"] is None
+        assert "no AMF or NMF labels" in plain.summary["label_agreement_status"]
+        labels = plain.table["label"].tolist()
+        path = tmp_path / "labelled.csv"
+        other = {"AMF": "NMF", "NMF": "AMF"}
+        path.write_text(
+            "x,y,label,expert_Ann,expert_Bob\n"
+            f"200,200,{labels[0]},{labels[0]},\n500,400,{other[labels[1]]},{labels[1]},\n990,795,mitotic figure,,\n"
+        )
+        found = screen_slide(coded_slide, path, out=tmp_path / "out", model=tiny, raters=("Ann",))
+        agreement = found.summary["label_agreement"]
+        assert (agreement["n"], agreement["agreement"]) == (2, 0.5)
+        assert {name: (one["n"], one["agreement"]) for name, one in agreement["raters"].items()} == {"Ann": (2, 1.0)}
+        assert json.loads((found.folder / "run.json").read_text())["options"]["raters"] == ["Ann"]
+
     def test_non_mitotic_rows_are_classified_but_never_count(
         self, coded_slide: Path, tiny: Classifier, tmp_path: Path
     ) -> None:
@@ -231,7 +250,10 @@ class TestPixels:
         pixels[:, :300] = (180, 90, 160)
         slide = write_pyramid_tiff(tmp_path / "half.tiff", pixels, 0.25)
         (tmp_path / "points.csv").write_text("x,y\n100,100\n600,200\n700,300\n800,400\n")
-        result = screen_slide(slide, tmp_path / "points.csv", out=tmp_path / "out", model=tiny)
+        with pytest.raises(CandidateError, match=r"3 of 4 points lie off the tissue.*--force"):
+            screen_slide(slide, tmp_path / "points.csv", out=tmp_path / "out", model=tiny)
+        result = screen_slide(slide, tmp_path / "points.csv", out=tmp_path / "out", model=tiny, force=True)
+        assert "points_do_not_fit" in result.summary["flags"]
         assert "most_points_on_background" in result.summary["flags"]
         assert any("3 of 4 candidates lie on background" in text for text in result.warnings)
 

@@ -24,6 +24,12 @@ OTHER_OPTIONS: dict[str, Any] = {
     "mpp": 0.26,
     "points_format": "csv",
     "points_frame": "qupath",
+    "points_unit": "um",
+    "points_scale": 2.0,
+    "points_swap_xy": True,
+    "points_flip_y": True,
+    "force": True,
+    "raters": ("Ann",),
     "min_score": 0.5,
     "merge_um": 8.0,
     "include_non_mitotic": True,
@@ -40,6 +46,7 @@ PARTS: dict[str, Any] = {
     "fingerprint": "f" * 64,
     "points_rows_sha256": "a" * 64,
     "regions_sha256": None,
+    "named_regions_sha256": None,
     "model_sha256": "b" * 64,
     "options": ScreenOptions(),
     "error_rates": None,
@@ -71,6 +78,7 @@ def test_each_option_moves_the_key_and_is_named(name: str) -> None:
         ({"fingerprint": "0" * 64}, ["slide"]),
         ({"points_rows_sha256": "0" * 64}, ["points"]),
         ({"regions_sha256": "0" * 64}, ["regions given"]),
+        ({"named_regions_sha256": "0" * 64}, ["named_regions given"]),
         ({"model_sha256": "0" * 64}, ["model"]),
         ({"error_rates": RATES}, ["error_rates given"]),
         ({"backend": "torch", "device_class": "cuda"}, ["backend openvino -> torch", "device_class cpu -> cuda"]),
@@ -99,7 +107,11 @@ def test_run_json_holds_the_key_of_its_inputs(tmp_path: Path) -> None:
     roi = tmp_path / "roi.json"
     roi.write_text('{"type": "Polygon", "coordinates": [[[0, 0], [500, 0], [500, 400], [0, 400], [0, 0]]]}')
     model = Classifier(bundle, device="cpu")
-    folder = screen_slide(slide, points, out=tmp_path / "out", roi=roi, model=model, min_score=0.2).folder
+    fields = tmp_path / "fields.json"
+    field = {"type": "Feature", "properties": {"name": "one"}, "geometry": json.loads(roi.read_text())}
+    fields.write_text(json.dumps(field))
+    given: dict[str, Any] = {"roi": roi, "regions": fields, "model": model, "min_score": 0.2}
+    folder = screen_slide(slide, points, out=tmp_path / "out", **given).folder
     record = json.loads((folder / "run.json").read_text())
     rows = own_rows_sha256(points, "slide.tiff", None)
     assert record["points"]["rows_sha256"] == rows
@@ -107,6 +119,7 @@ def test_run_json_holds_the_key_of_its_inputs(tmp_path: Path) -> None:
         fingerprint=fingerprint([slide]),
         points_rows_sha256=rows,
         regions_sha256=sha256_file(roi),
+        named_regions_sha256=sha256_file(fields),
         model_sha256=bundle.sha256,
         options=ScreenOptions(min_score=0.2),
         error_rates=None,
@@ -115,5 +128,5 @@ def test_run_json_holds_the_key_of_its_inputs(tmp_path: Path) -> None:
         device_class=model.backend.device_class,
     )
     points.write_text("slide,x,y,score\nslide.tiff,200,200,0.9\nother.tiff,1,1,0.6\nother.tiff,1,2,0.5\n")
-    again = screen_slide(slide, points, out=tmp_path / "again", roi=roi, model=model, min_score=0.2).folder
+    again = screen_slide(slide, points, out=tmp_path / "again", **given).folder
     assert json.loads((again / "run.json").read_text())["key"] == record["key"]

@@ -58,9 +58,9 @@ _NON_MITOTIC_WORDS = frozenset(
     {
         "non-mitotic",
         "non mitotic",
-        "non_mitotic",
         "nonmitotic",
         "non-mitotic figure",
+        "non mitotic figure",
         "not mitotic figure",
         "not mitotic",
         "not a mitosis",
@@ -80,12 +80,12 @@ def canonical_label(text: str) -> str | None:
     """Translate a file's class word into one of the four class names.
 
     Args:
-        text: The label as the file writes it; case and outer blanks do not matter.
+        text: The label as the file writes it; case and outer blanks do not matter, and ``_`` stands for a blank.
 
     Returns:
         ``AMF``, ``NMF``, ``MITOTIC_FIGURE`` or ``NON_MITOTIC``; None for a word that names none of them.
     """
-    word = text.strip().lower()
+    word = text.strip().lower().replace("_", " ")
     if word in _AMF_WORDS or word.startswith("amf "):
         return AMF
     if word in _NMF_WORDS or word.startswith("nmf "):

@@ -19,6 +19,8 @@ WsiamfError
   TrainingError                 labelled data are unusable, or a training run cannot go on
   CohortError                   a cohort cannot be planned, run or collected
     ManifestError                 rows of the manifest are unusable, all of them named; also ValueError
+  ExportError                   results cannot be put into a format
+  AgreementError                readers' counts are malformed or meet no results; also ValueError
   OutputError                   results could not be written
     OutputExistsError             also FileExistsError
 """
@@ -29,11 +31,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 __all__ = [
+    "AgreementError",
     "BundleError",
     "CandidateError",
     "CohortError",
     "ConfigError",
     "CropError",
+    "ExportError",
     "InferenceError",
     "ManifestError",
     "MppError",
@@ -113,6 +117,14 @@ class CohortError(WsiamfError):
 
 class ManifestError(CohortError, ValueError):
     """Rows of a manifest are unusable; the message names all of them, one a line."""
+
+
+class ExportError(WsiamfError):
+    """Results cannot be put into a format, or what they need is not there."""
+
+
+class AgreementError(WsiamfError, ValueError):
+    """Readers' counts are malformed, or meet no results."""
 
 
 class OutputError(WsiamfError):

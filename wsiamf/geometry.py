@@ -37,12 +37,23 @@ class SlideFrame:
         width, height: Size of level 0 in px.
         mpp: um per level-0 pixel.
         bounds: The non-empty part of level 0; the whole of it where the file names none.
+        stated_mpp_xy: um per level-0 pixel of each axis as the file states it, which is what other programs go by; None
+            where it states nothing.
+        centre_offset_nm: How far the middle of the image lies from the centre of the glass slide, (x, y) in nm, which is
+            where Hamamatsu's annotations count from; None where the file does not say.
     """
 
     width: int
     height: int
     mpp: float
     bounds: Bounds
+    stated_mpp_xy: tuple[float, float] | None = None
+    centre_offset_nm: tuple[float, float] | None = None
+
+    @property
+    def mpp_xy(self) -> tuple[float, float]:
+        """um per level-0 pixel of each axis: the file's own, else ``mpp``."""
+        return self.stated_mpp_xy or (self.mpp, self.mpp)
 
     def um_from_px(self, value: ArrayLike) -> NDArray[np.float64]:
         """Level-0 px to um."""

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from wsiamf.candidates.formats import FORMATS
+from wsiamf.candidates.placing import MAX_OUTSIDE_PX, Placement
 from wsiamf.candidates.raw import PointsFrame, SlideLike
 from wsiamf.candidates.reading import COLUMNS, MERGE_UM, Candidates, read_candidates
 
-__all__ = ["COLUMNS", "FORMATS", "MERGE_UM", "Candidates", "PointsFrame", "SlideLike", "read_candidates"]
+__all__ = [
+    "COLUMNS",
+    "FORMATS",
+    "MAX_OUTSIDE_PX",
+    "MERGE_UM",
+    "Candidates",
+    "Placement",
+    "PointsFrame",
+    "SlideLike",
+    "read_candidates",
+]

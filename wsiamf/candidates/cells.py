@@ -52,14 +52,19 @@ def _parse(name: str, cells: Sequence[str], faults: dict[int, str]) -> NDArray[n
     values = np.full(len(cells), np.nan)
     for index, cell in enumerate(cells):
         try:
-            values[index] = _number(cell)
+            values[index] = parse_number(cell)
         except ValueError:
             hint = " (write a point, not a comma)" if _DECIMAL_COMMA.fullmatch(cell) else ""
             faults[index] = f"{name} is {shown(cell)}, not a number{hint}"
     return values
 
 
-def _number(cell: str) -> float:
+def parse_number(cell: str) -> float:
+    """The number that a cell holds, infinite ones too; NaN for the words of a missing value.
+
+    Raises:
+        ValueError: It holds something else.
+    """
     if "_" in cell:  # Python reads 1_000 as a number; no other program would
         raise ValueError(cell)
     try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wsiamf.candidates.columns import find_columns
 from wsiamf.candidates.delimited import is_text, listed_in, shared_table
-from wsiamf.candidates.plain import NUMBER_COLUMNS, TEXT_COLUMNS, plain_points
+from wsiamf.candidates.plain import plain_points
 from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
 
 _NAME = "csv"
-_COLUMNS = (*NUMBER_COLUMNS, *TEXT_COLUMNS)
 
 
 def _sniff(_path: Path, head: bytes) -> bool:
@@ -18,11 +18,11 @@ def _sniff(_path: Path, head: bytes) -> bool:
 
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
-    return plain_points(shared_table(path, _NAME, _COLUMNS), slide)
+    return plain_points(shared_table(path, _NAME, find_columns), slide)
 
 
 def _listed(path: Path) -> ListedSlides | None:
-    return listed_in(path, _NAME, _COLUMNS)
+    return listed_in(path, _NAME, find_columns)
 
 
 READER = Reader(name=_NAME, frame="level0", sniff=_sniff, read=_read, listed=_listed)

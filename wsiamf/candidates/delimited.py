@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from wsiamf.candidates.parsed_file import read_once
@@ -16,11 +16,15 @@ from wsiamf.candidates.point_table import (
     names_several_slides,
     normalised_header,
 )
+from wsiamf.candidates.wording import reason_of
 from wsiamf.errors import CandidateError
 
 _SEPARATORS = ",;\t"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _HEADER_BYTES = 1 << 16
+
+FindColumns = Callable[[Sequence[str], Path], dict[str, int]]
+"""From a header to the position of each column by the name that it is to have."""
 
 
 def is_text(head: bytes) -> bool:
@@ -44,7 +48,7 @@ def read_rows(path: Path) -> Iterator[list[str]]:
     return _lines(_decoded(path), path)
 
 
-def listed_in(path: Path, kind: str, wanted: Sequence[str]) -> TableSlides | None:
+def listed_in(path: Path, kind: str, wanted: Sequence[str] | FindColumns) -> TableSlides | None:
     """The slides that a separated text file lists; the header alone is read where no column names any.
 
     Args:
@@ -54,29 +58,29 @@ def listed_in(path: Path, kind: str, wanted: Sequence[str]) -> TableSlides | Non
     """
     with path.open("rb") as stream:
         head = stream.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace")
-    if not has_slide_column(next(_lines(head, path), []), path):
+    if not has_slide_column(_places(next(_lines(head, path), []), wanted, path)):
         return None
     table = shared_table(path, kind, wanted)
     return None if table.by_slide is None else TableSlides(table)
 
 
-def shared_table(path: Path, kind: str, wanted: Sequence[str]) -> PointTable:
+def shared_table(path: Path, kind: str, wanted: Sequence[str] | FindColumns) -> PointTable:
     """As ``read_delimited``, read once for all the slides of a file.
 
     Args:
         path: The file.
         kind: The format's name.
-        wanted: Names of the columns to keep, the same for all files of the format.
+        wanted: As of ``read_delimited``, the same for all files of the format.
     """
     return read_once(path, kind, lambda file: read_delimited(file, wanted), names_several_slides)
 
 
-def read_delimited(path: Path, wanted: Sequence[str]) -> PointTable:
+def read_delimited(path: Path, wanted: Sequence[str] | FindColumns) -> PointTable:
     """Read a separated text file; all its cells are text.
 
     Args:
         path: The file.
-        wanted: Names of the columns to keep, in lower case.
+        wanted: Names of the columns to keep, in lower case; or what finds them in a header.
 
     Raises:
         CandidateError: Not UTF-8, empty, two columns of one wanted name, or a row with more cells than the header.
@@ -85,7 +89,7 @@ def read_delimited(path: Path, wanted: Sequence[str]) -> PointTable:
     header = next(lines, None)
     if header is None:
         raise CandidateError(f"{path}: is empty; expected a header line with x and y.")
-    places = normalised_header(header, wanted, path)
+    places = _places(header, wanted, path)
     columns: dict[str, list[str]] = {name: [] for name in places}
     targets = [(columns[name].append, place) for name, place in places.items()]
     n_rows = 0
@@ -95,6 +99,10 @@ def read_delimited(path: Path, wanted: Sequence[str]) -> PointTable:
         for append, place in targets:
             append(row[place])
     return PointTable(path=path, header=header, columns=columns, n_rows=n_rows)
+
+
+def _places(header: Sequence[str], wanted: Sequence[str] | FindColumns, path: Path) -> dict[str, int]:
+    return wanted(header, path) if callable(wanted) else normalised_header(header, wanted, path)
 
 
 def _decoded(path: Path) -> str:
@@ -116,7 +124,9 @@ def _lines(text: str, path: Path) -> Iterator[list[str]]:
     try:
         yield from (row for row in reader if row)  # blank lines are no rows
     except csv.Error as error:
-        raise CandidateError(f"{path}: line {reader.line_num}: {error}; correct the quotes there.") from error
+        raise CandidateError(
+            f"{path}: line {reader.line_num}: {reason_of(error)}; correct the quotes there."
+        ) from error
 
 
 def _separator(header: str) -> str:

@@ -4,14 +4,43 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsiamf.candidates import csv_points, midog25_csv, midog_json, parquet_points
+from wsiamf.candidates import (
+    ami_br_csv,
+    asap_xml,
+    cellvit_json,
+    csv_points,
+    grand_challenge_json,
+    hovernext,
+    imagescope_xml,
+    midog25_csv,
+    midog_json,
+    ndpa,
+    parquet_points,
+    qupath_geojson,
+    qupath_tables,
+    sliderunner,
+    tiatoolbox_db,
+)
 from wsiamf.candidates.raw import Reader
 from wsiamf.errors import CandidateError, ConfigError, PointsNotFoundError
 
 READERS: tuple[Reader, ...] = (
     parquet_points.READER,
+    sliderunner.READER,
+    tiatoolbox_db.READER,
+    asap_xml.READER,
+    imagescope_xml.READER,
+    ndpa.READER,
+    grand_challenge_json.READER,
+    cellvit_json.READER,
+    hovernext.NUCLEI_READER,
     midog_json.READER,
+    qupath_geojson.READER,
+    hovernext.TABLE_READER,
     midog25_csv.READER,
+    ami_br_csv.READER,
+    qupath_tables.POINTS_READER,
+    qupath_tables.MEASUREMENTS_READER,
     csv_points.READER,  # last: it takes any text that is not JSON or XML
 )
 FORMATS: tuple[str, ...] = tuple(reader.name for reader in READERS)

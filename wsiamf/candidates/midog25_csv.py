@@ -9,12 +9,13 @@ import numpy as np
 from wsiamf.candidates.cells import read_numbers
 from wsiamf.candidates.delimited import header_of, listed_in, shared_table
 from wsiamf.candidates.plain import joined_faults
-from wsiamf.candidates.point_table import missing_columns, rows_of_slide
+from wsiamf.candidates.point_table import missing_columns, rows_of_slide, slides_of_rows
 from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
 
 _NAME = "midog25-csv"
 _ESSENTIAL = ("filename", "coordinatex", "coordinatey")
-_COLUMNS = (*_ESSENTIAL, "image_id", "majority")
+_EXPERTS = ("expert1", "expert2", "expert3")
+_COLUMNS = (*_ESSENTIAL, "image_id", "majority", *_EXPERTS)
 
 
 def _sniff(_path: Path, head: bytes) -> bool:
@@ -39,6 +40,10 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
         ids=table.texts("image_id", rows) if table.has("image_id") else None,
         faults=joined_faults(x, y),
         notes=notes,
+        slides=slides_of_rows(table, rows),
+        person_labels={
+            name: [word or None for word in table.texts(name, rows)] for name in _EXPERTS if table.has(name)
+        },
     )
 
 

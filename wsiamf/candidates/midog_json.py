@@ -16,9 +16,9 @@ from wsiamf.candidates.boxes import Convention, as_box, box_convention, centres
 from wsiamf.candidates.cells import Numbers, read_numbers
 from wsiamf.candidates.parsed_file import read_once
 from wsiamf.candidates.plain import joined_faults
-from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
+from wsiamf.candidates.raw import EVERY_SLIDE, ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.candidates.slide_names import SlideNames
-from wsiamf.candidates.wording import shown
+from wsiamf.candidates.wording import reason_of, shown
 from wsiamf.classes import MITOTIC_FIGURE, NON_MITOTIC
 from wsiamf.errors import CandidateError
 from wsiamf.slide_names import base_name
@@ -53,6 +53,7 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
         faults=joined_faults(_box_faults(file.centres[mine], chosen), score),
         notes=_size_notes(image, slide),
         row_word="annotation",
+        slides=[file.name_of(annotation) for annotation in chosen],
     )
 
 
@@ -90,13 +91,25 @@ class _File:
             found.setdefault(image["file_name"], []).append(image)
         return found
 
-    def image_of(self, slide_name: str) -> tuple[_Record, list[int]]:
-        """A slide's image and the indices of its annotations."""
+    @cached_property
+    def names_by_id(self) -> dict[Any, str]:
+        """The images' file names by their ids."""
+        return {image["id"]: image["file_name"] for image in self.images}
+
+    def image_of(self, slide_name: str) -> tuple[_Record | None, list[int]]:
+        """A slide's image and the indices of its annotations; None and all of them for every slide."""
+        if slide_name == EVERY_SLIDE:
+            return None, list(range(len(self.annotations)))
         name = self.names.match(slide_name)
         found = self.images_named[name]
         if len(found) > 1:
-            raise CandidateError(f"{self.path}: {name!r} is listed {len(found)} times in 'images'; keep one.")
+            raise CandidateError(f"{self.path}: {shown(name)} is listed {len(found)} times in 'images'; keep one.")
         return found[0], list(self.by_image.get(found[0]["id"], ()))
+
+    def name_of(self, annotation: _Record) -> str:
+        """File name of an annotation's image; empty where the file has no such image."""
+        image = annotation.get("image_id")
+        return self.names_by_id.get(image, "") if isinstance(image, int | str) else ""
 
     def own(self, slide_name: str) -> Any:
         """The slide's annotations with their numbers, and what of the whole file decides how they are read."""
@@ -104,7 +117,7 @@ class _File:
         chosen = [self.annotations[index] for index in mine]
         records = [[a.get(key) for key in ("bbox", "score", "id")] for a in chosen]
         return {
-            "size": [image.get("width"), image.get("height")],
+            "size": [image.get("width"), image.get("height")] if image else None,
             "convention": self.convention,
             "has_scores": self.has_scores,
             "rows": [index + 1 for index in mine],
@@ -155,7 +168,7 @@ def _loaded(path: Path) -> _Record:
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise CandidateError(f"{path}: not valid JSON: {error}.") from error
+        raise CandidateError(f"{path}: not valid JSON: {reason_of(error)}.") from error
     if not isinstance(data, dict):
         raise CandidateError(
             f"{path}: holds a JSON {type(data).__name__}; expected images, annotations and categories."
@@ -228,7 +241,9 @@ def _box_faults(points: NDArray[np.float64], annotations: list[_Record]) -> Numb
     return Numbers(points[:, 0], {i: f"bbox is {shown(annotations[i].get('bbox'))}, no box" for i in indices})
 
 
-def _size_notes(image: _Record, slide: SlideLike) -> tuple[str, ...]:
+def _size_notes(image: _Record | None, slide: SlideLike) -> tuple[str, ...]:
+    if image is None or slide.frame.width == 0:
+        return ()
     stated = _float(image.get("width")), _float(image.get("height"))
     actual = slide.frame.width, slide.frame.height
     if np.isnan(stated).any() or stated == actual:

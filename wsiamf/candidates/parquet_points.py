@@ -13,16 +13,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wsiamf.candidates.cells import Column
+from wsiamf.candidates.columns import NUMBER_COLUMNS, find_columns
 from wsiamf.candidates.parsed_file import read_once
-from wsiamf.candidates.plain import NUMBER_COLUMNS, TEXT_COLUMNS, plain_points
-from wsiamf.candidates.point_table import (
-    PointTable,
-    TableSlides,
-    has_slide_column,
-    names_several_slides,
-    normalised_header,
-)
+from wsiamf.candidates.plain import plain_points
+from wsiamf.candidates.point_table import PointTable, TableSlides, has_slide_column, names_several_slides
 from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
+from wsiamf.candidates.wording import reason_of
 from wsiamf.errors import CandidateError
 
 _MAGIC = b"PAR1"
@@ -40,7 +36,7 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
 def _listed(path: Path) -> ListedSlides | None:
     with _arrow_errors(path):
         header = pq.read_schema(path).names
-    if not has_slide_column(header, path):
+    if not has_slide_column(find_columns(header, path)):
         return None
     table = _table(path)
     return None if table.by_slide is None else TableSlides(table)
@@ -54,8 +50,8 @@ def _read_table(path: Path) -> PointTable:
     with _arrow_errors(path):
         file = pq.ParquetFile(path)
         header = file.schema_arrow.names
-        places = normalised_header(header, (*NUMBER_COLUMNS, *TEXT_COLUMNS), path)
-        data = file.read(columns=[header[place] for place in places.values()])
+        places = find_columns(header, path)
+        data = file.read(columns=sorted({header[place] for place in places.values()}))
     columns = {name: _column(name, data.column(header[place]), path) for name, place in places.items()}
     return PointTable(path=path, header=header, columns=columns, n_rows=file.metadata.num_rows)
 
@@ -65,7 +61,7 @@ def _arrow_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of damaged names
-        raise CandidateError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}.") from error
+        raise CandidateError(f"{path}: not a readable Parquet file: {reason_of(error)}.") from error
 
 
 def _column(name: str, values: pa.ChunkedArray, path: Path) -> Column:
@@ -76,9 +72,8 @@ def _column(name: str, values: pa.ChunkedArray, path: Path) -> Column:
             return _numbers(values)
         return _texts(values)
     except (pa.ArrowException, ValueError) as error:
-        raise CandidateError(
-            f"{path}: column {name!r} holds {values.type}; expected {'numbers' if name in NUMBER_COLUMNS else 'text'}."
-        ) from error
+        expected = "numbers" if name in NUMBER_COLUMNS else "text"
+        raise CandidateError(f"{path}: column {name!r} holds {reason_of(values.type)}; expected {expected}.") from error
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -4,15 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiamf.candidates.raw import PointsFrame
+from wsiamf.candidates.raw import PointsFrame, Unit, px_per_unit
 from wsiamf.geometry import SlideFrame
 
 MAX_OUTSIDE_PX = 25.0
 """How far a point may lie outside the slide and still be moved in: half the side of MIDOG's boxes, which it clips."""
+
+PointsUnit = Literal["auto", "px", "um", "mm"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a file's numbers become level-0 px: unit, scale, swap, flip and frame, in that order.
+
+    Args:
+        frame: What the points count from.
+        unit: Of the file's numbers.
+        scale: Factor on both axes.
+        swap_xy: The file's x is the slide's y.
+        flip_y: y counts upwards from the frame's lower edge.
+    """
+
+    frame: PointsFrame = "level0"
+    unit: Unit = "px"
+    scale: float = 1.0
+    swap_xy: bool = False
+    flip_y: bool = False
+
+    def level0(self, x: Floats, y: Floats, slide_frame: SlideFrame) -> tuple[Floats, Floats]:
+        """The file's numbers, (N,) each, as level-0 px."""
+        factor = px_per_unit(self.unit, slide_frame.mpp) * self.scale
+        if factor != 1.0:
+            with np.errstate(over="ignore"):  # what grows beyond all numbers lies off the slide
+                x, y = x * factor, y * factor
+        if self.swap_xy:
+            x, y = y, x
+        if self.flip_y:
+            y = (slide_frame.bounds.height if self.frame == "qupath" else slide_frame.height) - y
+        return slide_frame.level0_from_qupath(x, y) if self.frame == "qupath" else (x, y)
 
 
 @dataclass(frozen=True)
@@ -36,17 +72,17 @@ def place(
     y: NDArray[np.float64],
     faults: Mapping[int, str],
     slide_frame: SlideFrame,
-    points_frame: PointsFrame,
+    placement: Placement,
 ) -> Placed:
     """Bring points into level-0 px and inside the slide.
 
     Args:
-        x, y: (N,) px of ``points_frame``; NaN where a row has no number.
+        x, y: (N,) as the file gives them; NaN where a row has no number.
         faults: Reasons known so far, by index.
         slide_frame: The slide's size and bounds.
-        points_frame: The frame of ``x`` and ``y``.
+        placement: How they become level-0 px.
     """
-    x, y = slide_frame.level0_from_qupath(x, y) if points_frame == "qupath" else (x, y)
+    x, y = placement.level0(x, y, slide_frame)
     half_given = np.isnan(x) | np.isnan(y)  # one coordinate alone is no point
     x, y = np.where(half_given, np.nan, x), np.where(half_given, np.nan, y)
     size = slide_frame.width, slide_frame.height

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.candidates.cells import Column
+from wsiamf.candidates.raw import EVERY_SLIDE
 from wsiamf.candidates.slide_names import SlideNames
-from wsiamf.candidates.wording import counted
+from wsiamf.candidates.wording import counted, shown
 from wsiamf.errors import CandidateError
 
 SLIDE_COLUMNS = ("slide", "filename", "file_name", "image")
@@ -121,9 +122,9 @@ def names_several_slides(table: PointTable) -> bool:
     return table.by_slide is not None and len(table.by_slide.names.known) > 1
 
 
-def has_slide_column(header: Iterable[str], path: Path) -> bool:
-    """Whether a table with this header may name slides."""
-    return bool(normalised_header(header, SLIDE_COLUMNS, path))
+def has_slide_column(columns: Iterable[str]) -> bool:
+    """Whether a table with these columns, by their names here, may name slides."""
+    return not set(columns).isdisjoint(SLIDE_COLUMNS)
 
 
 def normalised_header(header: Iterable[str], wanted: Iterable[str], path: Path) -> dict[str, int]:
@@ -136,13 +137,13 @@ def normalised_header(header: Iterable[str], wanted: Iterable[str], path: Path) 
     wanted = set(wanted)
     twice = [name for name, n in Counter(names).items() if n > 1 and name in wanted]
     if twice:
-        raise CandidateError(f"{path}: has two columns {twice[0]!r}; remove or rename one.")
+        raise CandidateError(f"{path}: has two columns {shown(twice[0])}; remove or rename one.")
     return {name: index for index, name in enumerate(names) if name in wanted}
 
 
 def missing_columns(table: PointTable, expected: str) -> CandidateError:
     """The error for a table without coordinates: the columns found and those expected."""
-    found = ", ".join(repr(name.strip()) for name in table.header[:20])
+    found = ", ".join(shown(name.strip()) for name in table.header[:20])
     return CandidateError(f"{table.path}: has no coordinates; its columns are {found}; expected {expected}.")
 
 
@@ -153,8 +154,13 @@ def rows_of_slide(table: PointTable, slide_name: str) -> tuple[NDArray[np.int64]
         CandidateError: No row is for the slide, or two different names could be.
     """
     by_slide = table.by_slide
-    if by_slide is None:
+    if by_slide is None or slide_name == EVERY_SLIDE:
         return np.arange(table.n_rows, dtype=np.int64), ()
     rows = by_slide.rows[by_slide.names.match(slide_name)]
     note = f"{counted(by_slide.n_nameless, 'row')} without a slide name in column {by_slide.column!r} left out"
     return rows, (note,) if by_slide.n_nameless else ()
+
+
+def slides_of_rows(table: PointTable, rows: NDArray[np.int64]) -> list[str] | None:
+    """The slide's name in each row; None where the table names no slides."""
+    return None if table.by_slide is None else table.texts(table.by_slide.column, rows)

@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.candidates.slide_names import SlideNames
-from wsiamf.geometry import SlideFrame
+from wsiamf.geometry import Bounds, SlideFrame
 
 PointsFrame = Literal["level0", "qupath"]
+Unit = Literal["px", "um", "mm"]
+
+EVERY_SLIDE: Final = ""
+"""The name of a slide that stands for all of them: readers give a file's rows of whatever slide for it."""
+
+UNKNOWN_FRAME: Final = SlideFrame(0, 0, float("nan"), Bounds(0, 0, 0, 0))
+"""Of a slide that is not at hand: what needs its mpp becomes NaN."""
+
+_UM: Final[dict[Unit, float]] = {"um": 1.0, "mm": 1000.0}
+
+
+def px_per_unit(unit: Unit, mpp: float) -> float:
+    """How many px of ``mpp`` um a unit is."""
+    return 1.0 if unit == "px" else _UM[unit] / mpp
 
 
 class SlideLike(Protocol):
@@ -29,12 +43,25 @@ class SlideLike(Protocol):
 
 
 @dataclass(frozen=True)
+class NamedSlide:
+    """A slide by its name; by ``EVERY_SLIDE`` and without a frame, whatever slides a file names.
+
+    Args:
+        name: File name with its suffix, without folders.
+        frame: Size, mpp and bounds.
+    """
+
+    name: str = EVERY_SLIDE
+    frame: SlideFrame = UNKNOWN_FRAME
+
+
+@dataclass(frozen=True)
 class RawPoints:
     """One slide's points as the file gives them; N rows in the file's order.
 
     Args:
         rows: Number of each row (or annotation) in the file, from 1.
-        x, y: Centres in px of the file's own frame; NaN where the row gives no number.
+        x, y: Centres in the file's own frame and ``unit``; NaN where the row gives no number.
         labels: The file's class words, None where it has none.
         by_person: Rows whose point a person labelled; they are never merged.
         score: Detector scores, NaN where a row has none; None where the file has no scores at all.
@@ -42,6 +69,11 @@ class RawPoints:
         faults: Why a row cannot be used, by its index into these arrays.
         notes: Things to tell the user.
         row_word: What the file calls a row, for messages.
+        unit: Of ``x`` and ``y``.
+        slides: The slide that each row is for, as the file writes it; None where the file names no slides.
+        person_labels: Class words of each person, one a row, None where the person gave none.
+        persons_are_experts: Whether all of those persons' AMF and NMF labels are votes; otherwise only those of the persons
+            that the user names.
     """
 
     rows: NDArray[np.int64]
@@ -54,6 +86,10 @@ class RawPoints:
     faults: Mapping[int, str]
     notes: tuple[str, ...] = ()
     row_word: str = "row"
+    unit: Unit = "px"
+    slides: Sequence[str] | None = None
+    person_labels: Mapping[str, Sequence[str | None]] | None = None
+    persons_are_experts: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -71,7 +107,19 @@ class RawPoints:
             score=None if self.score is None else self.score[indices],
             ids=None if self.ids is None else [self.ids[index] for index in chosen],
             faults={new: self.faults[old] for new, old in enumerate(chosen) if old in self.faults},
+            slides=None if self.slides is None else [self.slides[index] for index in chosen],
+            person_labels=None
+            if self.person_labels is None
+            else {person: [labels[index] for index in chosen] for person, labels in self.person_labels.items()},
         )
+
+    def in_px(self, mpp: float) -> RawPoints:
+        """The same points in px of ``mpp`` um."""
+        if self.unit == "px":
+            return self
+        scale = px_per_unit(self.unit, mpp)
+        with np.errstate(over="ignore"):  # what grows beyond all numbers lies off the slide
+            return replace(self, x=self.x * scale, y=self.y * scale, unit="px")
 
 
 class ListedSlides(Protocol):
@@ -87,6 +135,10 @@ class ListedSlides(Protocol):
         Raises:
             CandidateError: The file does not list the slide, or lists it twice.
         """
+
+
+def names_no_slides(_path: Path) -> None:
+    """``Reader.listed`` of a format whose files are each of one slide."""
 
 
 @dataclass(frozen=True)
@@ -105,4 +157,4 @@ class Reader:
     frame: PointsFrame
     sniff: Callable[[Path, bytes], bool]
     read: Callable[[Path, SlideLike], RawPoints]
-    listed: Callable[[Path], ListedSlides | None]
+    listed: Callable[[Path], ListedSlides | None] = names_no_slides

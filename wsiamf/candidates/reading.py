@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,8 +19,9 @@ from wsiamf.candidates.identity import candidate_ids
 from wsiamf.candidates.merging import merged_into
 from wsiamf.candidates.notes import label_notes, listed_faults, score_notes
 from wsiamf.candidates.parsed_file import points_sha256
-from wsiamf.candidates.placing import MAX_OUTSIDE_PX, Placed, place
-from wsiamf.candidates.raw import PointsFrame, RawPoints, SlideLike
+from wsiamf.candidates.placing import MAX_OUTSIDE_PX, Placed, Placement, PointsUnit, place
+from wsiamf.candidates.raters import Votes, rater_notes, votes_of
+from wsiamf.candidates.raw import PointsFrame, RawPoints, Reader, SlideLike
 from wsiamf.candidates.wording import counted
 from wsiamf.classes import NON_MITOTIC, canonical_label
 from wsiamf.errors import CandidateError, ConfigError
@@ -42,6 +44,9 @@ COLUMNS: Final = (
 MERGE_UM: Final = 7.5
 """Detections closer than this are one figure: the distance at which the MIDOG challenge matches them."""
 
+OnPoints = Callable[[NDArray[np.float64], NDArray[np.float64], Placement], None]
+"""Called with the file's own x and y, NaN where a row has no number, and how they become level-0 px."""
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -58,6 +63,7 @@ class Candidates:
         sha256: Of the points file.
         notes: Things to tell the user, one sentence each.
         n_excluded_non_mitotic: Rows left out because the file labels them non-mitotic.
+        votes: AMF, NMF or None by expert, one a row of the table.
     """
 
     table: pd.DataFrame
@@ -66,6 +72,7 @@ class Candidates:
     sha256: str
     notes: tuple[str, ...]
     n_excluded_non_mitotic: int
+    votes: Votes = field(default_factory=dict)
 
 
 def read_candidates(
@@ -79,6 +86,12 @@ def read_candidates(
     include_non_mitotic: bool = False,
     skip_bad_points: bool = False,
     within: BaseGeometry | None = None,
+    raters: Sequence[str] | None = None,
+    points_unit: PointsUnit = "auto",
+    points_scale: float = 1.0,
+    points_swap_xy: bool = False,
+    points_flip_y: bool = False,
+    on_points: OnPoints = lambda _x, _y, _placement: None,
 ) -> Candidates:
     """Read one slide's candidates from a points file.
 
@@ -95,6 +108,12 @@ def read_candidates(
         include_non_mitotic: Keep rows labelled non-mitotic, as rows that never count.
         skip_bad_points: Keep rows that cannot be used as ``bad_point`` instead of failing.
         within: Regions of interest in level-0 px; points outside are set aside (``outside_roi``), not those on the edge.
+        raters: Persons whose AMF and NMF labels are votes; None: the experts of formats that name experts.
+        points_unit: What the file's numbers are in, or ``auto``, the format's own.
+        points_scale: Factor on both axes (2 for points of a 20x copy of a 40x slide).
+        points_swap_xy: The file's x is the slide's y.
+        points_flip_y: The file's y counts upwards from the lower edge.
+        on_points: Called with the file's points (without weak detections) and how they are placed, before any is refused.
 
     Raises:
         PointsNotFoundError: There is no such file.
@@ -103,15 +122,25 @@ def read_candidates(
         MppError: The slide has no resolution.
     """
     _check_options(points_frame, min_score, merge_um)
+    _check_mending(points_unit, points_scale)
     path = Path(path)
-    reader = reader_for(path, points_format)
-    raw = reader.read(path, slide)
+    reader, raw = read_points(path, slide, points_format)
     if min_score is not None and raw.score is None:
         raise CandidateError(f"{path}: has no scores, so --min-score {min_score:g} cannot be applied; leave it out.")
-    raw = replace(raw, ids=candidate_ids(raw, path), labels=[_class_of(label) for label in raw.labels])
+    raw = replace(raw, ids=candidate_ids(raw, path))
     kept = raw if include_non_mitotic else raw.take(np.flatnonzero(~_non_mitotic(raw)))
+    votes = votes_of(kept, raters, path)
     frame = reader.frame if points_frame == "auto" else points_frame
-    placed = place(kept.x, kept.y, kept.faults, slide.frame, frame)
+    placement = Placement(
+        frame=frame,
+        unit=raw.unit if points_unit == "auto" else points_unit,
+        scale=points_scale,
+        swap_xy=points_swap_xy,
+        flip_y=points_flip_y,
+    )
+    strong = ~_weak(kept, min_score)
+    on_points(kept.x[strong], kept.y[strong], placement)
+    placed = place(kept.x, kept.y, kept.faults, slide.frame, placement)
     if placed.faults and not skip_bad_points:
         raise CandidateError(
             f"{path}: {counted(len(placed.faults), kept.row_word)} cannot be used "
@@ -120,7 +149,26 @@ def read_candidates(
     table = _merged(_table(kept, placed, min_score, within), merge_um / slide.frame.mpp)
     n_excluded = len(raw) - len(kept)
     notes = _notes(kept, placed, table, n_excluded=n_excluded, min_score=min_score, merge_um=merge_um)
-    return Candidates(table, reader.name, frame, points_sha256(path), notes, n_excluded)
+    notes = (*notes, *rater_notes(kept, raters))
+    return Candidates(table, reader.name, frame, points_sha256(path), notes, n_excluded, votes)
+
+
+def read_points(path: Path, slide: SlideLike, points_format: str | None = None) -> tuple[Reader, RawPoints]:
+    """Read a slide's points as the file gives them, known class words translated.
+
+    Args:
+        path: The points file.
+        slide: The slide; ``NamedSlide()`` stands for whatever slides the file names.
+        points_format: One of ``formats.FORMATS`` instead of looking at the content.
+
+    Raises:
+        CandidateError: The file is malformed, of no known format, or has no row for the slide.
+        ConfigError: ``points_format`` is no format's name.
+    """
+    reader = reader_for(path, points_format)
+    raw = reader.read(path, slide)
+    known = {label: None if label is None else canonical_label(label) or label for label in set(raw.labels)}
+    return reader, replace(raw, labels=[known[label] for label in raw.labels])
 
 
 def _check_options(points_frame: str, min_score: float | None, merge_um: float) -> None:
@@ -132,12 +180,22 @@ def _check_options(points_frame: str, min_score: float | None, merge_um: float) 
         raise ConfigError(f"--merge-um {merge_um}: must be a distance in um, or 0 to merge nothing.")
 
 
-def _class_of(label: str | None) -> str | None:
-    return None if label is None else canonical_label(label) or label
+def _check_mending(points_unit: str, points_scale: float) -> None:
+    if points_unit not in ("auto", "px", "um", "mm"):
+        raise ConfigError(f"--points-unit {points_unit}: not known; choose auto, px, um or mm.")
+    if not (math.isfinite(points_scale) and points_scale > 0):
+        raise ConfigError(f"--points-scale {points_scale}: must be a number above 0.")
 
 
 def _non_mitotic(raw: RawPoints) -> NDArray[np.bool_]:
     return np.asarray([label == NON_MITOTIC for label in raw.labels], dtype=np.bool_)
+
+
+def _weak(raw: RawPoints, min_score: float | None) -> NDArray[np.bool_]:
+    """(N,) Which rows have a score below the least one."""
+    if min_score is None or raw.score is None:
+        return np.zeros(len(raw), dtype=np.bool_)
+    return np.asarray(raw.score < min_score)  # False for NaN
 
 
 def _table(raw: RawPoints, placed: Placed, min_score: float | None, within: BaseGeometry | None) -> pd.DataFrame:
@@ -163,8 +221,7 @@ def _statuses(
     status = np.full(len(raw), OK, dtype=object)
     if within is not None:
         status[_outside(within, placed)] = OUTSIDE_ROI
-    if min_score is not None and raw.score is not None:
-        status[raw.score < min_score] = BELOW_MIN_SCORE  # False for NaN
+    status[_weak(raw, min_score)] = BELOW_MIN_SCORE
     status[_non_mitotic(raw)] = NON_MITOTIC_ROW
     status[list(placed.faults)] = BAD_POINT
     return status

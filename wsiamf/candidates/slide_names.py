@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
 from wsiamf.slide_names import base_name, slide_stem
 
@@ -46,7 +47,7 @@ class SlideNames:
         matches = self.of_slide(slide_name)
         if len(matches) > 1:
             raise CandidateError(
-                f"{self._path}: {matches[0]!r} and {matches[1]!r} could both be slide {slide_name!r}; "
+                f"{self._path}: {shown(matches[0])} and {shown(matches[1])} could both be slide {slide_name!r}; "
                 "keep one of them in the file, or write the name in one way."
             )
         if not matches:
@@ -55,7 +56,9 @@ class SlideNames:
 
     def _no_match(self, slide_name: str) -> str:
         near = self.nearest(slide_name)
-        nearest = f"the nearest of its {len(self.known)} names is {near!r}" if near is not None else "it names none"
+        nearest = (
+            f"the nearest of its {len(self.known)} names is {shown(near)}" if near is not None else "it names none"
+        )
         return (
             f"{self._path}: no row is for slide {slide_name!r}; {nearest}. "
             "Rename the slide in the file, or the file's rows."

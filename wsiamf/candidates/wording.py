@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _SHOWN_CHARACTERS = 40
+_REASON_CHARACTERS = 200
 
 
 def shown(value: object) -> str:
@@ -14,3 +15,9 @@ def shown(value: object) -> str:
 def counted(n: int, word: str) -> str:
     """``1 row``, ``2 rows``."""
     return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
+
+
+def reason_of(error: object) -> str:
+    """What a library says of a file: its first words, on one line, without characters that a terminal would act on."""
+    text = " ".join(str(error).splitlines())[:_REASON_CHARACTERS]
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

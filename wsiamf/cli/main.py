@@ -19,6 +19,7 @@ from wsiamf._version import __version__
 from wsiamf.errors import ManifestError, WsiamfError
 
 _COMMANDS: Final = {
+    "agree": "Compare counts with those of readers.",
     "calibrate": "Refit a model's calibration and error rates on your own labels.",
     "cohort": "Screen many slides, here or on a cluster.",
     "challenge": "Answer a stack of crops as MIDOG 2025 track 2 wants it.",
@@ -27,8 +28,10 @@ _COMMANDS: Final = {
     "diff": "Compare two runs: which figures changed class, and why.",
     "doctor": "Check this machine, with a remedy for what it lacks.",
     "evaluate": "Measure a model on a labelled set.",
+    "export": "Write results in another program's format.",
     "info": "Show what a slide file holds.",
     "models": "List models, or show one's card.",
+    "points": "Look at points files, and turn one format into another.",
     "predict": "Classify crop images.",
     "screen": "Classify the candidate mitotic figures of one slide.",
     "status": "Show where a cohort stands.",

@@ -47,6 +47,21 @@ class BatchSizeType(click.ParamType[int | None]):
         return click.IntRange(min=1, max=4096).convert(value, param, ctx)
 
 
+class NamesType(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them."""
+
+    name = "NAME,NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split the text."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.strip() for name in str(value).split(","))
+        if not all(names) or len(set(names)) < len(names):
+            self.fail(f"{value!r} has an empty name, or one twice.", param, ctx)
+        return names
+
+
 def threshold_opt(default: str) -> Callable[[Command], Command]:
     """``--threshold``; its default differs between commands."""
     return click.option(
@@ -97,6 +112,21 @@ conformal_opt = click.option(
     default=0.1,
     show_default=True,
     help="Share of either class that the column conformal may call the other; it changes no label and no count.",
+)
+points_frame_opt = click.option(
+    "--points-frame",
+    type=click.Choice(["auto", "level0", "qupath"]),
+    default="auto",
+    show_default=True,
+    help="What the points' pixels count from: the file's corner, or QuPath's (slides with bounds).",
+)
+points_format_opt = click.option(
+    "--points-format", metavar="NAME", help="Format of the points; left out: found from the content."
+)
+raters_opt = click.option(
+    "--raters",
+    type=NamesType(),
+    help="Persons in the points file whose AMF and NMF labels are votes; left out: the experts of formats that name them.",
 )
 overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace an earlier result of wsiamf's own.")
 mpp_opt = click.option(

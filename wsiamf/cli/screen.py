@@ -14,9 +14,7 @@ from wsiamf.cli.screening_options import screening_opts
 
 @click.command()
 @click.argument("slide", type=options.FILE)
-@click.option(
-    "--points", type=options.FILE, required=True, help="The candidates: CSV, Parquet, MIDOG JSON or MIDOG 2025 CSV."
-)
+@click.option("--points", type=options.FILE, required=True, help="The candidates, in any format of docs/points.md.")
 @click.option(
     "--out",
     type=options.FILE,
@@ -25,6 +23,9 @@ from wsiamf.cli.screening_options import screening_opts
     help="Folder in which the slide's own folder is made.",
 )
 @click.option("--roi", type=options.FILE, help="QuPath GeoJSON of the regions to count in; left out: a tissue mask.")
+@click.option(
+    "--regions", type=options.FILE, help="QuPath GeoJSON of named fields, each counted on its own in regions.csv."
+)
 @options.model_opts
 @screening_opts
 @options.mpp_opt
@@ -37,10 +38,13 @@ def screen(slide: Path, points: Path, **chosen: Any) -> None:
     """
     from wsiamf.cli.progress import progress_bar
     from wsiamf.screen import screen_slide
-    from wsiamf.screen.sentence import summary_sentence
+    from wsiamf.screen.sentence import agreement_sentence, summary_sentence
 
     with progress_bar("candidates") as on_progress:
         result = screen_slide(slide, points, on_progress=on_progress, **chosen)
     if logging.getLogger("wsiamf").level < logging.ERROR:
-        click.echo(f"wsiamf: {summary_sentence(' '.join(slide.name.split()), result.summary)}", err=True)
+        name = " ".join(slide.name.split())
+        click.echo(f"wsiamf: {summary_sentence(name, result.summary)}", err=True)
+        if agreement := agreement_sentence(name, result.summary):
+            click.echo(f"wsiamf: {agreement}", err=True)
     click.echo(str(result.folder))

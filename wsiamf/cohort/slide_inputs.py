@@ -14,7 +14,7 @@ from wsiamf.errors import WsiamfError
 from wsiamf.files import sha256_file
 from wsiamf.slides import open_slide
 
-_NAMES: Final = ("slide", "points", "regions", "model")
+_NAMES: Final = ("slide", "points", "regions", "named_regions", "model")
 _OLDER: Final = "written by an older version"
 
 Record = dict[str, Any]
@@ -27,7 +27,7 @@ class Inputs:
         self._model_now = cache(_model_sha256)
 
     def check(self, record: Record, where: str) -> Faults:
-        """Each of slide, points, regions and model that the record names."""
+        """Each of slide, points, regions, named regions and model that the record names."""
         paths = record.get("host", {}).get("paths", {})
         for name in _NAMES:
             if not paths.get(name):

@@ -21,10 +21,18 @@ class ScreenOptions(Frozen):
     """um per level-0 px, in place of the slide's own."""
     points_format: str | None = None
     points_frame: Literal["auto", "level0", "qupath"] = "auto"
+    points_unit: Literal["auto", "px", "um", "mm"] = "auto"
+    points_scale: Positive = 1.0
+    points_swap_xy: bool = False
+    points_flip_y: bool = False
+    force: bool = False
+    """Go on where the points do not fit the slide."""
     min_score: float | None = None
     merge_um: Annotated[float, Field(ge=0.0)] = 7.5
     include_non_mitotic: bool = False
     skip_bad_points: bool = False
+    raters: tuple[str, ...] | None = None
+    """Persons in the points file whose AMF and NMF labels are votes; None: the experts of formats that name experts."""
     include_classes: tuple[str, ...] = ("Tumor",)
     """Region classes that count (unclassified regions do as well)."""
     exclude_classes: tuple[str, ...] = ("Necrosis", "Ulcer", "Ignore*")

@@ -1,10 +1,10 @@
 """QuPath GeoJSON, written so that the strictest reading of QuPath 0.4 to 0.7 accepts it.
 
-``detections.geojson`` holds every figure that counts as a detection (QuPath's light, immutable kind);
-``review.geojson`` the hard cases and the hotspots as annotations, which QuPath lists, sorts and shows in its grid view.
-Coordinates are QuPath px: level-0 px minus the corner of ``openslide.bounds-*``, to which QuPath crops. Features are
-written as they are made, so memory does not grow with the file; equal tables give equal bytes. A name that ends in ``.gz`` is
-compressed, with neither time nor name inside.
+``detections.geojson`` holds every figure that counts as a detection (QuPath's light, immutable kind); ``review.geojson``
+the hard cases and the hotspots as annotations, which QuPath lists, sorts and shows in its grid view. Coordinates are
+QuPath px: level-0 px minus the corner of ``openslide.bounds-*``, to which QuPath crops. Features are written as they are
+made, so memory does not grow with the file; equal tables give equal bytes. A name that ends in ``.gz`` is compressed,
+with neither time nor name inside.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def write_detections(path: Path, table: pd.DataFrame, *, frame: SlideFrame, mode
     side_px = FIGURE_BOX_UM / frame.mpp
     origin = _Origin(model, experts)
     figures = figures_at(table, counted_positions(table), len(experts))
-    _write_features(path, (_detection(figure, side_px, origin) for figure in figures))
+    write_features(path, (_detection(figure, side_px, origin) for figure in figures))
 
 
 def write_review(
@@ -97,7 +97,7 @@ def write_review(
     )
     # numbered over all rows, so that which of them are hard does not renumber the repeats of one place
     identities = Identities(fingerprint, REVIEW, table["x_um"], table["y_um"])
-    _write_features(path, chain(areas, _hard_cases(table, identities, frame, origin)))
+    write_features(path, chain(areas, _hard_cases(table, identities, frame, origin)))
 
 
 def _hard_cases(table: pd.DataFrame, identities: Identities, frame: SlideFrame, origin: _Origin) -> Iterator[Feature]:
@@ -121,7 +121,7 @@ def _detection(figure: Figure, side_px: float, origin: _Origin) -> Feature:
         "measurements": _measurements(figure),
         "metadata": _metadata(figure, origin),
     }
-    return _feature(figure.uuid, _centred_square(figure, side_px), properties)
+    return feature(figure.uuid, square_ring((figure.x_qupath, figure.y_qupath), side_px), properties)
 
 
 def _hard_case(figure: Figure, identity: str, side_px: float, origin: _Origin) -> Feature:
@@ -133,7 +133,7 @@ def _hard_case(figure: Figure, identity: str, side_px: float, origin: _Origin) -
         "measurements": _measurements(figure),
         "metadata": {**_metadata(figure, origin), "label": figure.label, "reason": figure.reason or ""},
     }
-    return _feature(identity, _centred_square(figure, side_px), properties)
+    return feature(identity, square_ring((figure.x_qupath, figure.y_qupath), side_px), properties)
 
 
 def _hotspot(hotspot: Hotspot, identity: str, model: str) -> Feature:
@@ -157,7 +157,7 @@ def _hotspot(hotspot: Hotspot, identity: str, model: str) -> Feature:
     }
     corner = (float(hotspot["x_qupath"]), float(hotspot["y_qupath"]))
     ring = _rectangle(corner, float(hotspot["width_px"]), float(hotspot["height_px"]))
-    return _feature(identity, ring, properties)
+    return feature(identity, ring, properties)
 
 
 def _measurements(figure: Figure) -> dict[str, float]:
@@ -182,9 +182,9 @@ def _metadata(figure: Figure, origin: _Origin) -> dict[str, str]:
     }
 
 
-def _centred_square(figure: Figure, side_px: float) -> list[list[float]]:
-    corner = (figure.x_qupath - side_px / 2, figure.y_qupath - side_px / 2)
-    return _rectangle(corner, side_px, side_px)
+def square_ring(centre: tuple[float, float], side_px: float) -> list[list[float]]:
+    """Closed ring of a square, in the px of its centre."""
+    return _rectangle((centre[0] - side_px / 2, centre[1] - side_px / 2), side_px, side_px)
 
 
 def _rectangle(corner: tuple[float, float], width_px: float, height_px: float) -> list[list[float]]:
@@ -199,7 +199,8 @@ def _coordinate(value: float) -> float:
     return int(rounded) if rounded.is_integer() else rounded
 
 
-def _feature(identity: str, ring: list[list[float]], properties: Mapping[str, Any]) -> Feature:
+def feature(identity: str, ring: list[list[float]], properties: Mapping[str, Any]) -> Feature:
+    """A GeoJSON feature whose geometry is one ring."""
     return {
         "type": "Feature",
         "id": identity,
@@ -208,13 +209,14 @@ def _feature(identity: str, ring: list[list[float]], properties: Mapping[str, An
     }
 
 
-def _write_features(path: Path, features: Iterable[Feature]) -> None:
+def write_features(path: Path, features: Iterable[Feature]) -> None:
+    """Write a FeatureCollection as its features are made; gzipped where the name ends in ``.gz``."""
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
     before = "\n"
     with atomic_file(path) as temporary, _byte_stream(temporary, compress=path.suffix == ".gz") as stream:
         stream.write(b'{"type":"FeatureCollection","features":[')
-        for feature in features:
-            stream.write((before + encode(feature)).encode("utf-8"))
+        for one in features:
+            stream.write((before + encode(one)).encode("utf-8"))
             before = ",\n"
         stream.write(b"\n]}\n")
 

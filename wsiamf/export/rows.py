@@ -1,6 +1,7 @@
 """Rows of the predictions table as typed values, read a few thousand at a time; null is None, never NaN.
 
-Values of Python take ten times the memory of a column's: no more of them are alive at once than ``ROWS_AT_A_TIME`` rows hold.
+Values of Python take ten times the memory of a column's: no more of them are alive at once than ``ROWS_AT_A_TIME`` rows
+hold.
 """
 
 from __future__ import annotations

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from wsiamf.regions.named import NamedRegion, read_named_regions
 from wsiamf.regions.qupath import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, read_regions
 from wsiamf.regions.region import Region
-from wsiamf.regions.tissue import tissue_region
+from wsiamf.regions.tissue import region_of_mask, tissue_mask, tissue_region
 
-__all__ = ["DEFAULT_EXCLUDE", "DEFAULT_INCLUDE", "Region", "read_regions", "tissue_region"]
+__all__ = [
+    "DEFAULT_EXCLUDE",
+    "DEFAULT_INCLUDE",
+    "NamedRegion",
+    "Region",
+    "read_named_regions",
+    "read_regions",
+    "region_of_mask",
+    "tissue_mask",
+    "tissue_region",
+]

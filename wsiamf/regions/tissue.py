@@ -37,8 +37,16 @@ def tissue_region(thumbnail: NDArray[np.uint8], downsample: tuple[float, float],
     Returns:
         The region in level-0 px along the edges of thumbnail pixels; empty, with a note, where there is no tissue.
     """
-    pixel_mm2 = frame.mm2_from_px2(downsample[0] * downsample[1])
-    mask = _without_small_parts(_stained(thumbnail), pixel_mm2)
+    return region_of_mask(tissue_mask(thumbnail, downsample, frame), downsample, frame)
+
+
+def tissue_mask(thumbnail: NDArray[np.uint8], downsample: tuple[float, float], frame: SlideFrame) -> NDArray[np.bool_]:
+    """Which pixels of a thumbnail are tissue, (height, width); arguments as of ``tissue_region``."""
+    return _without_small_parts(_stained(thumbnail), frame.mm2_from_px2(downsample[0] * downsample[1]))
+
+
+def region_of_mask(mask: NDArray[np.bool_], downsample: tuple[float, float], frame: SlideFrame) -> Region:
+    """A tissue mask as a region, as ``tissue_region`` gives it."""
     outline = shapely.transform(mask_outline(mask), lambda xy: xy * np.asarray(downsample, dtype=np.float64))
     if not shapely.covers(slide_box(frame), outline):  # the last thumbnail px may hang over the edge
         outline = multipolygon(shapely.intersection(outline, slide_box(frame)))

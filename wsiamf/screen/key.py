@@ -15,7 +15,7 @@ ALGORITHM_VERSION: Final = 2
 COMPUTED_BY: Final = ("backend", "precision", "device_class")
 """Parts that say which machine computed, not what; a cohort may mix them where the user allows it."""
 
-_HASHES: Final = frozenset({"slide", "points", "regions", "model"})
+_HASHES: Final = frozenset({"slide", "points", "regions", "named_regions", "model"})
 _ABSENT: Final = "none"
 
 
@@ -24,6 +24,7 @@ def run_key(
     fingerprint: str,
     points_rows_sha256: str | None,
     regions_sha256: str | None,
+    named_regions_sha256: str | None,
     model_sha256: str,
     options: ScreenOptions,
     error_rates: ErrorRates | None,
@@ -37,6 +38,7 @@ def run_key(
         fingerprint: The slide's.
         points_rows_sha256: ``candidates.own_rows.own_rows_sha256``; None for a slide without points.
         regions_sha256: Of the regions' file; None for a tissue mask.
+        named_regions_sha256: Of the file of named fields; None where there is none.
         model_sha256: The bundle's.
         options: As they are for this slide, a given mpp included.
         error_rates: The user's own.
@@ -46,6 +48,7 @@ def run_key(
         "slide": fingerprint,
         "points": points_rows_sha256,
         "regions": regions_sha256,
+        "named_regions": named_regions_sha256,
         "model": model_sha256,
         "options": options.model_dump(mode="json"),
         "error_rates": error_rates.model_dump(mode="json") if error_rates else None,

@@ -21,22 +21,32 @@ from wsiamf.crops import ReadingPlan, iter_crops, plan_reading
 from wsiamf.errors import ConfigError
 from wsiamf.export.contact_sheet import select_for_sheet, write_contact_sheet
 from wsiamf.export.qupath import write_detections, write_review
+from wsiamf.export.region_table import write_regions
 from wsiamf.export.tables import write_hard_cases
 from wsiamf.export.uuids import DETECTION, assign_uuids
 from wsiamf.files import RUN_RECORD, check_replaceable, dump_json, sha256_file, staged_folder, write_text
 from wsiamf.geometry import SlideFrame
 from wsiamf.inference import Classifier, load_model
 from wsiamf.predictions import column_names, write_predictions
-from wsiamf.regions import Region, read_regions
+from wsiamf.regions import NamedRegion, Region, read_named_regions, read_regions
 from wsiamf.screen.classify import Classified, OnProgress, check_unreadable, classify_candidates
 from wsiamf.screen.key import run_key
+from wsiamf.screen.points_fit import PointsFit
 from wsiamf.screen.record import check_own_folder, run_record
-from wsiamf.screen.tissue import tissue_meanwhile
+from wsiamf.screen.tissue import TissueMeanwhile, tissue_meanwhile
 from wsiamf.slide_names import result_folder_name
 from wsiamf.slides import Slide, open_slide, slide_facts
 from wsiamf.spec import ErrorRates, ModelSpec, load_error_rates
 from wsiamf.statuses import OK
-from wsiamf.summary import SummaryRules, apply_conformal, apply_thresholds, rank_for_review, summarize
+from wsiamf.summary import (
+    SummaryRules,
+    agreement_fields,
+    apply_conformal,
+    apply_thresholds,
+    named_region_fields,
+    rank_for_review,
+    summarize,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +90,7 @@ def screen_slide(
     *,
     out: str | Path = DEFAULT_OUT,
     roi: str | Path | None = None,
+    regions: str | Path | None = None,
     model: str | Path | Classifier | None = None,
     backend: str = "auto",
     device: str = "auto",
@@ -99,6 +110,7 @@ def screen_slide(
         points: The candidates, in any format of ``wsiamf.candidates``.
         out: Folder in which the slide's own folder is made.
         roi: QuPath GeoJSON of regions to count in; a tissue mask is made where left out.
+        regions: QuPath GeoJSON of named fields, each counted on its own as well.
         model: A shipped name, a bundle's folder, a loaded model, or None for the default.
         backend, device, batch_size, precision: As ``load_model``; unused where ``model`` is loaded already.
         slide_id: Name of the slide's folder, in place of its file name without suffix.
@@ -129,14 +141,18 @@ def screen_slide(
             check_own_folder(old, fingerprint, or_name=name)
 
         check_replaceable(folder, overwrite=overwrite, may_replace=may_replace)
-        run = _Run(opened, Path(points), Path(roi) if roi else None, chosen, rates)
-        run.read_inputs()
-        classifier = model
-        if not isinstance(classifier, Classifier):
-            classifier = load_model(
-                classifier, backend=backend, device=device, batch_size=batch_size, precision=precision
-            )
-        run.classify(classifier, on_progress)
+        fields = Path(regions) if regions else None
+        run = _Run(opened, Path(points), Path(roi) if roi else None, fields, chosen, rates)
+        with tissue_meanwhile(opened, opened.frame) as tissue:
+            run.read_inputs(tissue)
+            classifier = model
+            if not isinstance(classifier, Classifier):
+                classifier = load_model(
+                    classifier, backend=backend, device=device, batch_size=batch_size, precision=precision
+                )
+            run.check_points()  # the overview was read while the model was loaded
+            run.classify(classifier, on_progress)
+        run.sum_up(tissue)
         with staged_folder(folder, overwrite=overwrite, may_replace=may_replace) as staged:
             run.write(staged)
             facts = {**run.facts(), **_outputs(staged)}
@@ -179,20 +195,29 @@ class _Run:
     summary: dict[str, Any]
 
     def __init__(
-        self, slide: Slide, points: Path, roi: Path | None, options: ScreenOptions, own_rates: ErrorRates | None
+        self,
+        slide: Slide,
+        points: Path,
+        roi: Path | None,
+        fields: Path | None,
+        options: ScreenOptions,
+        own_rates: ErrorRates | None,
     ) -> None:
         self._slide = slide
         self._points = points
         self._roi = roi
+        self._fields = fields
         self._options = options
         self._own_rates = own_rates
         self._frame: SlideFrame = slide.frame
         self.warnings = _Warnings([])
 
-    def read_inputs(self) -> None:
-        """Regions and candidates: what can be wrong without reading a pixel."""
+    def read_inputs(self, tissue: TissueMeanwhile) -> None:
+        """Regions and candidates: what can be wrong without reading a pixel, unless most points lie off the slide."""
         options = self._options
         roi = self._read_roi()
+        self._named_regions = self._read_named_regions()
+        self._fit = PointsFit(self._points.name, self._slide, tissue.map, force=options.force)
         self.candidates = read_candidates(
             self._points,
             self._slide,
@@ -203,38 +228,54 @@ class _Run:
             include_non_mitotic=options.include_non_mitotic,
             skip_bad_points=options.skip_bad_points,
             within=roi.geometry if roi else None,
+            points_unit=options.points_unit,
+            points_scale=options.points_scale,
+            points_swap_xy=options.points_swap_xy,
+            points_flip_y=options.points_flip_y,
+            on_points=self._fit.take,
+            raters=options.raters,
         )
         for note in self.candidates.notes:
             self.warnings.add(f"{self._points.name}: {note}")
         self._own_rows_sha256 = own_rows_sha256(self._points, self._slide.name, options.points_format)
         self._given_region = roi
 
+    def check_points(self) -> None:
+        """Whether the points fit the slide, before anything is classified."""
+        self.warnings.add(self._fit.warning())
+
     def classify(self, classifier: Classifier, on_progress: OnProgress) -> None:
-        """Pixels to probabilities, labels, ranks and the summary."""
+        """Pixels to probabilities."""
         spec = classifier.spec
         self.classifier = classifier
         self._warn_training_slide(spec)
         self.plan = plan_reading(
             self._frame.mpp, self._slide.level_downsamples, target_mpp=spec.mpp, tolerance=spec.mpp_tolerance
         )
-        flags = self._resolution_flags(spec)
-        with tissue_meanwhile(self._slide, self._frame) as found:
-            classified = classify_candidates(self._slide, self.candidates.table, classifier, self.plan, on_progress)
-        self._report_pixels(classified)
-        tissue, unreadable_blocks = found.result()
-        self._report_overview(unreadable_blocks)
-        self.region = self._given_region or tissue
+        self._flags = self._resolution_flags(spec) + self._fit.flags
+        self._classified = classify_candidates(self._slide, self.candidates.table, classifier, self.plan, on_progress)
+
+    def sum_up(self, tissue: TissueMeanwhile) -> None:
+        """Probabilities to labels, ranks and the summary."""
+        self._report_pixels(self._classified)
+        self._report_overview(tissue.map.result().overview.unreadable)
+        outlined = tissue.region.result()
+        self.region = self._given_region or outlined
         if self._given_region is None:
-            for note in tissue.notes:
+            for note in outlined.notes:
                 self.warnings.add(f"{self._slide.name}: {note}")
-        flags += self._background_flags(classified.table, tissue)
+        flags = self._flags + self._background_flags(self._classified.table, outlined)
+        spec = self.classifier.spec
         rules = self._rules(spec)
         table = apply_thresholds(
-            self._with_places(classified.table), threshold=rules.threshold, hard_threshold=rules.hard_threshold
+            self._with_places(self._classified.table), threshold=rules.threshold, hard_threshold=rules.hard_threshold
         )
         self.summary, table = summarize(
             table, self._frame, self.region, rules, slide_facts=slide_facts(self._slide), flags=flags
         )
+        by_person = self.candidates.table["by_person"].to_numpy(dtype=bool)
+        self.summary |= agreement_fields(table, by_person, self.candidates.votes)
+        self.summary |= named_region_fields(table, self._frame, self.region, self._named_regions)
         table = apply_conformal(table, spec.conformal, error_rate=self._options.conformal_error)
         ranked = rank_for_review(table, threshold=rules.threshold)
         self.table = ranked[column_names(len(spec.experts))]
@@ -264,6 +305,8 @@ class _Run:
             experts=spec.experts,
         )
         write_hard_cases(folder / "hard_cases.csv", self.table)
+        if self.summary["regions"] is not None:
+            write_regions(folder / "regions.csv", self.summary["regions"])
 
     def facts(self) -> dict[str, Any]:
         """What ``run.json`` says of this run, apart from versions, times and host."""
@@ -277,6 +320,7 @@ class _Run:
             "points": {"name": self._points.name, "sha256": self.candidates.sha256, "format": self.candidates.format}
             | {"rows_sha256": self._own_rows_sha256, "frame": self.candidates.points_frame},
             "regions": {"name": self._roi.name, "sha256": self._roi_sha256} if self._roi else None,
+            "named_regions": {"name": self._fields.name, "sha256": self._fields_sha256} if self._fields else None,
             "model": {"title": self.classifier.bundle.title, "sha256": self.classifier.bundle.sha256},
             "error_rates": self._own_rates.model_dump(mode="json") if self._own_rates else None,
             "backend": backend.name,
@@ -292,6 +336,7 @@ class _Run:
             fingerprint=self._slide.fingerprint,
             points_rows_sha256=self._own_rows_sha256,
             regions_sha256=self._roi_sha256 if self._roi else None,
+            named_regions_sha256=self._fields_sha256 if self._fields else None,
             model_sha256=self.classifier.bundle.sha256,
             options=self._options,
             error_rates=self._own_rates,
@@ -306,6 +351,7 @@ class _Run:
             "slide": str(self._slide.path.absolute()),
             "points": str(self._points.absolute()),
             "regions": str(self._roi.absolute()) if self._roi else None,
+            "named_regions": str(self._fields.absolute()) if self._fields else None,
             "model": str(self.classifier.bundle.folder.absolute()),
             "out": str(folder.absolute()),
         }
@@ -320,6 +366,15 @@ class _Run:
         for note in region.notes:
             self.warnings.add(f"{self._roi.name}: {note}")
         return region
+
+    def _read_named_regions(self) -> list[NamedRegion] | None:
+        if self._fields is None:
+            return None
+        self._fields_sha256 = sha256_file(self._fields) if self._fields.is_file() else ""
+        found = read_named_regions(self._fields, self._frame)
+        for note in (note for one in found for note in one.region.notes):
+            self.warnings.add(f"{self._fields.name}: {note}")
+        return found
 
     def _report_overview(self, unreadable: int) -> None:
         if unreadable:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.geometry import Bounds, SlideFrame
+from wsiamf.slides.glass import centre_offset_nm
+from wsiamf.slides.resolution import stated_resolution
 
 WHITE = (255, 255, 255)
 
@@ -172,13 +174,20 @@ class Slide(ABC):
 
     @property
     def frame(self) -> SlideFrame:
-        """Size, mpp and bounds as a value that outlives the slide.
+        """Size, mpp, bounds and place on the glass as a value that outlives the slide.
 
         Raises:
             MppError: As ``mpp``.
         """
         width, height = self.dimensions
-        return SlideFrame(width=width, height=height, mpp=self.mpp, bounds=self.bounds)
+        return SlideFrame(
+            width=width,
+            height=height,
+            mpp=self.mpp,
+            bounds=self.bounds,
+            stated_mpp_xy=stated_resolution(self.properties).positive,
+            centre_offset_nm=centre_offset_nm(self.properties),
+        )
 
     def __enter__(self) -> Self:
         return self

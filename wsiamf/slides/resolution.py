@@ -52,6 +52,13 @@ class Resolution:
         """``stated_by`` where the values can be used, else ``NO_SOURCE``."""
         return self.stated_by if self.status == "ok" else NO_SOURCE
 
+    @property
+    def positive(self) -> tuple[float, float] | None:
+        """um per px of each axis as stated, a microscope's or not; None where they are no finite lengths."""
+        if self.x is None or self.y is None or not (0 < self.x < math.inf and 0 < self.y < math.inf):
+            return None
+        return self.x, self.y
+
     def mpp(self, slide_name: str) -> float:
         """um per level-0 px, the mean of both axes.
 

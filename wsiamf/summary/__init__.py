@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from wsiamf.summary.agreement import agreement_fields
 from wsiamf.summary.conformal import apply_conformal
+from wsiamf.summary.named_regions import named_region_fields
 from wsiamf.summary.ranking import rank_for_review
 from wsiamf.summary.slide_summary import summarize
 from wsiamf.summary.thresholds import SummaryRules, apply_thresholds
 
-__all__ = ["SummaryRules", "apply_conformal", "apply_thresholds", "rank_for_review", "summarize"]
+__all__ = [
+    "SummaryRules",
+    "agreement_fields",
+    "apply_conformal",
+    "apply_thresholds",
+    "named_region_fields",
+    "rank_for_review",
+    "summarize",
+]

@@ -1,0 +1,152 @@
+"""Whatever the bytes: every reader gives points or one line, in bounded memory and without waiting."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.points_fuzz import LONG, SHORT, bounded_memory, fuzz, hostile_files, refusal, write_zip
+from tests.sliderunner_files import AREA, POLYGON, Annotation, write_sliderunner
+
+FEATURES = {
+    "type": "FeatureCollection",
+    "features": [
+        {
+            "type": "Feature",
+            "id": "3f2b6c1e-8a77-4d0e-9b52-0c6f1a2b3c4d",
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[100, 100], [150, 100], [150, 150], [100, 150], [100, 100]]],
+            },
+            "properties": {
+                "objectType": "detection",
+                "classification": {"names": ["AMF", "Hard"], "color": [1, 2, 3]},
+                "measurements": {"Detector score": 0.5, "P(hard)": "NaN"},
+            },
+            "childObjects": [
+                {"type": "Feature", "id": "b", "geometry": {"type": "Point", "coordinates": [5, 6]}, "properties": {}}
+            ],
+        },
+        {
+            "type": "Feature",
+            "id": "c",
+            "geometry": {"type": "MultiPoint", "coordinates": [[500.5, 600.25], [700, 800]]},
+            "properties": {"classification": "NMF", "measurements": [{"name": "score", "value": 0.25}]},
+        },
+    ],
+}
+CSV = (
+    b"id,x,y,x_um,y_um,score,label,slide,expert1,expert_Ann\n"
+    b"a,100,200,25,50,0.5,AMF,case_1.svs,AMF,NMF\nb,300,400,75,100,,NMF,case_1.svs,,x\n"
+)
+AMI_BR = (
+    b",slide,dataset,uid,x,y,expert1_atypical,expert2_atypical,expert3_atypical,majority_atypical\n"
+    b"0,case_1.svs,MIDOG21,6,4422,216,False,True,,False\n"
+)
+MIDOG25 = b"""image_id,filename,coordinateX,coordinateY,expert1,expert2,expert3,majority
+1.png,case_1.svs,5047,459,NMF,AMF,,NMF
+"""
+POINTS_TSV = b"x\ty\tclass\tname\tcolor\n100.5\t200.25\tAMF\tone\t-1\n300\t400\t\t\t\n"
+MEASUREMENTS = (
+    "Image\tObject ID\tObject type\tClassification\tCentroid X µm\tCentroid Y µm\tDetection probability\n"
+    "case_1.svs\ta\tDetection\tAMF\t25\t50\t0.5\n"
+).encode()
+MIDOG = json.dumps(
+    {
+        "images": [{"id": 1, "file_name": "case_1.svs", "width": 20_000, "height": 10_000}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 20, 60, 70]}],
+        "categories": [{"id": 1, "name": "mitotic figure"}],
+    }
+).encode()
+TEXTS = {
+    "csv": CSV,
+    "ami-br-csv": AMI_BR,
+    "midog25-csv": MIDOG25,
+    "qupath-points": POINTS_TSV,
+    "qupath-measurements": MEASUREMENTS,
+    "midog-json": MIDOG,
+    "qupath-geojson": json.dumps(FEATURES).encode(),
+}
+
+
+def database(folder: Path) -> bytes:
+    annotations = [
+        Annotation([(100, 200)], said=[(1, 1), (2, 2)]),
+        Annotation([(300, 400), (320, 420)], AREA, agreed=2),
+        Annotation([(500, 500), (540, 500), (540, 540)], POLYGON, agreed=0, deleted=0),
+    ]
+    return write_sliderunner(folder / "seed.sqlite", annotations).read_bytes()
+
+
+def parquet(folder: Path) -> bytes:
+    path = folder / "seed.parquet"
+    pd.DataFrame({"x": [1.0, 300.0], "y": [2.0, 400.0], "id": ["a", "b"], "expert1": ["AMF", None]}).to_parquet(path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("points_format", [*TEXTS, "sliderunner", "parquet"])
+@pytest.mark.parametrize("n", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
+def test_spoilt_files_give_points_or_one_line(tmp_path: Path, points_format: str, n: int) -> None:
+    made: dict[str, Callable[[Path], bytes]] = {"sliderunner": database, "parquet": parquet}
+    seed = made[points_format](tmp_path) if points_format in made else TEXTS[points_format]
+    fuzz(tmp_path / "points", [seed], n=n, points_format=points_format)
+
+
+@pytest.mark.parametrize("n", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
+def test_spoilt_files_whose_format_is_looked_for(tmp_path: Path, n: int) -> None:
+    fuzz(tmp_path / "points", [*TEXTS.values(), database(tmp_path), parquet(tmp_path)], n=n)
+
+
+@pytest.mark.parametrize("n", [SHORT, pytest.param(LONG, marks=pytest.mark.long)])
+def test_spoilt_archives(tmp_path: Path, n: int) -> None:
+    geojson = TEXTS["qupath-geojson"]
+    zipped = write_zip(tmp_path / "seed.zip", {"objects.geojson": geojson}).read_bytes()
+    fuzz(tmp_path / "points", [zipped, gzip.compress(geojson, mtime=0)], n=n, points_format="qupath-geojson")
+
+
+@pytest.mark.parametrize("points_format", [None, *TEXTS, "sliderunner", "parquet"])
+def test_hostile_files_are_refused_in_one_line(tmp_path: Path, points_format: str | None) -> None:
+    for name, path in hostile_files(tmp_path).items():
+        said = refusal(path, points_format=points_format)
+        if name in ("folder", "fifo"):
+            assert said.startswith("is not a file")
+        if name in ("empty", "blanks"):
+            assert said.startswith("is empty")
+
+
+def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.geojson.gz"
+    with gzip.GzipFile(path, "wb", mtime=0) as stream:
+        stream.write(b'{"type":"FeatureCollection","features":[')
+        for _ in range(200):
+            stream.write(b" " * (1 << 20))
+    with bounded_memory(20):
+        assert refusal(path).startswith("unpacks to more than 100 times its size")
+
+
+def test_a_zip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.geojson", "w") as stream:
+        stream.write(b'[{"type":"Point","coordinates":[1,')
+        for _ in range(200):
+            stream.write(b"0" * (1 << 20))
+    with bounded_memory(400):
+        assert "unpacks to more than" in refusal(path)
+
+
+def test_one_endless_value_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "long.geojson"
+    path.write_bytes(b'[{"type":"Point","x":"' + b"a" * (70 << 20))
+    assert "one value is longer than" in refusal(path)
+
+
+@pytest.mark.parametrize(("members", "n"), [({"a.txt": b"x"}, 0), ({"a.geojson": b"{}", "b/c.json": b"{}"}, 2)])
+def test_a_zip_with_none_or_several(tmp_path: Path, members: dict[str, bytes], n: int) -> None:
+    path = write_zip(tmp_path / "points.zip", members)
+    assert refusal(path).startswith(f"the zip holds {n} files .geojson or .json; expected one")

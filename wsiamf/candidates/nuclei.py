@@ -1,0 +1,46 @@
+"""Programs that classify every nucleus of a slide: only their mitotic figures are candidates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from wsiamf.candidates.raw import RawPoints
+from wsiamf.candidates.wording import counted, shown
+from wsiamf.classes import canonical_label
+from wsiamf.errors import CandidateError
+
+_LISTED: Final = 3
+
+
+def figures_among(raw: RawPoints, classes: Iterable[str], path: Path) -> RawPoints:
+    """The rows whose class has to do with mitosis, and those at fault that have none; a note counts the others.
+
+    Args:
+        raw: All nuclei; one whose class cannot be read is at fault.
+        classes: All classes that the program can give.
+        path: The points file, for messages.
+
+    Raises:
+        CandidateError: None of the classes has to do with mitosis.
+    """
+    classes = sorted(set(classes))
+    if not any(map(canonical_label, classes)):
+        raise CandidateError(
+            f"{path}: none of its classes is mitotic figures ({', '.join(map(shown, classes[:10])) or 'it has none'}); "
+            "run a model that detects them."
+        )
+    known = {label: label is None or canonical_label(label) is not None for label in set(raw.labels)}
+    mitotic = np.asarray([known[label] for label in raw.labels], dtype=np.bool_)
+    if mitotic.all():
+        return raw
+    others = Counter(label for label in raw.labels if not known[label])
+    words = ", ".join(f"{shown(word)} ({n:,})" for word, n in others.most_common(_LISTED))
+    more = ", ..." if len(others) > _LISTED else ""
+    note = f"{counted(int((~mitotic).sum()), 'cell')} of other classes left out: {words}{more}"
+    return replace(raw.take(np.flatnonzero(mitotic)), notes=(*raw.notes, note))

@@ -1,0 +1,244 @@
+"""QuPath's GeoJSON: points, detections, cells and annotations, plain, gzipped or alone in a zip; in QuPath px."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from wsiamf.candidates.columns import EXPERT_PREFIX
+from wsiamf.candidates.json_stream import json_items
+from wsiamf.candidates.outlines import Outlines, region_notes, region_rows
+from wsiamf.candidates.packed import ZIP_MAGIC, unpacked, unpacked_head
+from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
+from wsiamf.candidates.wording import counted, shown
+from wsiamf.classes import canonical_label
+from wsiamf.errors import CandidateError
+
+SCORE_NAMES: Final = (
+    "score",
+    "probability",
+    "confidence",
+    "detector score",
+    "detection score",
+    "detection probability",
+    "p(mitosis)",
+    "p(mitotic figure)",
+)
+"""Measurements that are taken for the detector's score, whatever their case; the first one present."""
+
+_SUFFIXES: Final = (".geojson", ".json")
+_TYPES: Final = (
+    *("FeatureCollection", "Feature", "Point", "MultiPoint", "Polygon", "MultiPolygon", "LineString"),
+    *("MultiLineString", "GeometryCollection"),
+)
+_TYPE: Final = re.compile(rb'"type"\s*:\s*"(' + "|".join(_TYPES).encode() + rb')"')
+_NOT_OBJECTS: Final = frozenset({"tile", "tmacore", "root"})
+_NOT_PERSONS: Final = frozenset({"detection", "cell"})
+
+_Json = Mapping[str, Any]
+
+
+def _sniff(path: Path, head: bytes) -> bool:
+    text = unpacked_head(path, head, _SUFFIXES).removeprefix(b"\xef\xbb\xbf").lstrip()
+    # The only format that comes in a zip, so what is wrong with a zip is said here.
+    return text.startswith(ZIP_MAGIC) or (text.startswith((b"{", b"[")) and _TYPE.search(text) is not None)
+
+
+def _read(path: Path, slide: SlideLike) -> RawPoints:
+    found = _Found(path)
+    with unpacked(path, _SUFFIXES) as stream:
+        for item in json_items(stream, path, "features"):
+            for feature in _features(item, path):
+                found.add(feature)
+    return found.points(slide.frame.mpp)
+
+
+def _features(item: Any, path: Path) -> Iterator[_Json]:
+    """The features of one element, children of QuPath's hierarchy after their parents; a bare geometry is one too."""
+    waiting = [item]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting.extend(reversed(one))
+            continue
+        kind = one.get("type") if isinstance(one, dict) else None
+        if kind == "FeatureCollection":
+            waiting.extend(reversed(_list_of(one, "features", path)))
+        elif kind == "Feature":
+            yield one
+            waiting.extend(reversed(_list_of(one, "childObjects", path) or _list_of(one, "children", path)))
+        elif kind in _TYPES:
+            yield {"geometry": one}
+        else:
+            raise CandidateError(
+                f"{path}: holds {shown(one)}, which is no GeoJSON object; export it from QuPath again."
+            )
+
+
+def _list_of(item: _Json, key: str, path: Path) -> list[Any]:
+    value = item.get(key) or []
+    if not isinstance(value, list):
+        raise CandidateError(f"{path}: {key!r} is {shown(value)}, not a list; export it from QuPath again.")
+    return value
+
+
+@dataclass
+class _Found:
+    """What a file holds so far; lists of one entry a point."""
+
+    path: Path
+    outlines: Outlines = field(default_factory=Outlines)
+    rows: list[int] = field(default_factory=list)
+    labels: list[str | None] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    is_annotation: list[bool] = field(default_factory=list)
+    faults: dict[int, str] = field(default_factory=dict)
+    experts: dict[int, _Json] = field(default_factory=dict)
+    n_objects: int = 0
+    n_left_out: int = 0
+
+    def add(self, feature: _Json) -> None:
+        """Append the points of a feature."""
+        self.n_objects += 1
+        properties, geometry = feature.get("properties") or {}, _geometry(feature)
+        if not isinstance(properties, dict):
+            raise CandidateError(
+                f"{self.path}: object {self.n_objects}: its properties are {shown(properties)}; export it again."
+            )
+        kind = _object_type(properties)
+        if kind in _NOT_OBJECTS:
+            self.n_left_out += 1
+            return
+        metadata = properties.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        identity = _identity(feature, metadata)
+        experts = {key: word for key, word in metadata.items() if key.startswith(EXPERT_PREFIX)}
+        label, score = _class_name(properties), _score(properties.get("measurements"))
+        objects, reason = _objects(geometry)
+        for number, rings in enumerate(objects, start=1):
+            if not self.outlines.add(rings):
+                self.faults[len(self.rows)] = reason or "its coordinates are no numbers"
+            self.rows.append(self.n_objects)
+            self.labels.append(label)
+            self.scores.append(score)
+            self.ids.append(f"{identity}/{number}" if identity and len(objects) > 1 else identity)
+            self.is_annotation.append(kind not in _NOT_PERSONS)
+            if experts:
+                self.experts[len(self.rows) - 1] = experts
+
+    def points(self, mpp: float) -> RawPoints:
+        """The points, without outlines that are regions."""
+        centres, widths = self.outlines.places()
+        for index in np.flatnonzero(np.isnan(centres[:, 0])).tolist():
+            self.faults.setdefault(index, "its coordinates are no finite numbers")
+        score = np.asarray(self.scores, dtype=np.float64)
+        is_annotation = np.asarray(self.is_annotation, dtype=np.bool_)
+        points = RawPoints(
+            rows=np.asarray(self.rows, dtype=np.int64),
+            x=centres[:, 0],
+            y=centres[:, 1],
+            labels=self.labels,
+            by_person=is_annotation & np.isnan(score),
+            score=None if np.isnan(score).all() else score,
+            ids=self.ids,
+            faults=self.faults,
+            row_word="object",
+            person_labels=self._person_labels(),
+        )
+        is_region = region_rows(np.where(is_annotation, widths, 0.0), mpp)
+        notes = region_notes(int(is_region.sum()))
+        if self.n_left_out:
+            notes = (*notes, f"{counted(self.n_left_out, 'tile or core')} of QuPath left out")
+        return replace(points.take(np.flatnonzero(~is_region)), notes=notes)
+
+    def _person_labels(self) -> dict[str, list[str | None]] | None:
+        """Words by expert, from metadata such as ``expert_Ann: AMF``; names in the order in which they first come."""
+        if not self.experts:
+            return None
+        names = list(dict.fromkeys(name for words in self.experts.values() for name in words))
+        words = [self.experts.get(index, {}) for index in range(len(self.rows))]
+        return {
+            name.removeprefix(EXPERT_PREFIX): [
+                word if isinstance(word := one.get(name), str) else None for one in words
+            ]
+            for name in names
+        }
+
+
+_Rings = list[tuple[Any, bool]]
+
+
+def _geometry(feature: _Json) -> Any:
+    """A cell's nucleus, else the object itself."""
+    return feature.get("nucleusGeometry") or feature.get("geometry")
+
+
+def _objects(geometry: Any) -> tuple[list[_Rings], str | None]:
+    """Rings (and whether they are holes) of each point of a geometry; and why the one that stands for none is none."""
+    kind = geometry.get("type") if isinstance(geometry, dict) else None
+    coordinates = geometry.get("coordinates") if isinstance(geometry, dict) else None
+    if kind not in ("Point", "MultiPoint", "Polygon", "MultiPolygon"):
+        return [[]], f"a geometry of type {shown(kind)} is no point and no area"
+    if not isinstance(coordinates, list) or not coordinates:
+        return [[]], f"its coordinates are {shown(coordinates)}"
+    if kind == "Point":
+        return [[([coordinates], False)]], None
+    if kind == "MultiPoint":
+        return [[([point], False)] for point in coordinates], None
+    polygons = [coordinates] if kind == "Polygon" else coordinates
+    if not all(isinstance(polygon, list) for polygon in polygons):
+        return [[]], f"its coordinates are {shown(coordinates)}"
+    return [[(ring, place > 0) for polygon in polygons for place, ring in enumerate(polygon)]], None
+
+
+def _identity(feature: _Json, metadata: _Json) -> str:
+    """The id that wsiamf wrote beside QuPath's UUID, else the feature's own."""
+    for name in (metadata.get("candidate_id"), feature.get("id")):
+        if isinstance(name, str | int) and not isinstance(name, bool):
+            return str(name)
+    return ""
+
+
+def _object_type(properties: _Json) -> str:
+    # QuPath reads the same three keys, in this order, and takes a missing or unknown word for an annotation.
+    word = properties.get("objectType") or properties.get("object_type") or properties.get("type")
+    return word.lower() if isinstance(word, str) else ""
+
+
+def _class_name(properties: _Json) -> str | None:
+    """The class: of a derived one (``AMF: Hard``) the first part that wsiamf knows; an object's name only if it is one."""
+    classification = properties.get("classification")
+    if isinstance(classification, dict):
+        names = classification.get("names")
+        classification = ": ".join(map(str, names)) if isinstance(names, list) else classification.get("name")
+    if isinstance(classification, str) and classification.strip():
+        parts = [part for part in classification.split(":") if canonical_label(part) is not None]
+        return classification.strip() if canonical_label(classification) or not parts else parts[0].strip()
+    name = properties.get("name")
+    return name if isinstance(name, str) and canonical_label(name) is not None else None
+
+
+def _score(measurements: Any) -> float:
+    """The detector's score among measurements (an object, or the list of older versions); NaN where there is none."""
+    if isinstance(measurements, list):
+        pairs = [(entry.get("name"), entry.get("value")) for entry in measurements if isinstance(entry, dict)]
+    else:
+        pairs = list(measurements.items()) if isinstance(measurements, dict) else []
+    if not pairs:
+        return np.nan
+    by_name = {name.strip().casefold(): value for name, value in pairs if isinstance(name, str)}
+    value = next((by_name[name] for name in SCORE_NAMES if name in by_name), None)
+    try:
+        score = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else np.nan
+    except (ValueError, OverflowError):
+        return np.nan
+    return score if np.isfinite(score) else np.nan
+
+
+READER = Reader(name="qupath-geojson", frame="qupath", sniff=_sniff, read=_read)

@@ -1,0 +1,51 @@
+"""Whose labels are votes: AMF and NMF, given by experts or by persons that the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsiamf.candidates.raw import RawPoints
+from wsiamf.classes import AMF, NMF, canonical_label
+from wsiamf.errors import ConfigError
+
+Votes = dict[str, tuple[str | None, ...]]
+"""By rater: AMF, NMF or None, one a row."""
+
+
+def votes_of(raw: RawPoints, raters: Sequence[str] | None, path: Path) -> Votes:
+    """The votes among the labels that persons gave.
+
+    Args:
+        raw: One slide's rows.
+        raters: Names of the persons whose labels are votes; None takes all where the format's persons are experts, and
+            nobody where they may be programs.
+        path: The points file, for messages.
+
+    Raises:
+        ConfigError: A rater is not in the file.
+    """
+    labels = raw.person_labels or {}
+    unknown = next((name for name in raters or () if name not in labels), None)
+    if unknown is not None:
+        known = ", ".join(labels) or "nobody"
+        raise ConfigError(f"--raters {unknown}: {path.name} has no labels of that name; it has those of {known}.")
+    if raters is None:
+        raters = list(labels) if raw.persons_are_experts else []
+    votes = {name: tuple(_vote(label) for label in labels[name]) for name in raters}
+    return {name: given for name, given in votes.items() if any(given)}
+
+
+def rater_notes(raw: RawPoints, raters: Sequence[str] | None) -> list[str]:
+    """Persons whose AMF and NMF labels are left alone because nobody named them."""
+    if raters is not None or raw.persons_are_experts or not raw.person_labels:
+        return []
+    voters = [name for name, labels in raw.person_labels.items() if any(map(_vote, set(labels)))]
+    if not voters:
+        return []
+    return [f"holds AMF and NMF labels of {', '.join(voters)}: name those who are experts with --raters"]
+
+
+def _vote(label: str | None) -> str | None:
+    known = None if label is None else canonical_label(label)
+    return known if known in (AMF, NMF) else None
