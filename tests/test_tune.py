@@ -60,7 +60,9 @@ class TestSpace:
             check_space(config(space))
 
     def test_the_default_space_fits_every_shipped_recipe(self) -> None:
-        for file in configs_folder().rglob("*.yaml"):
+        recipes = [file for file in configs_folder().rglob("*.yaml") if file.parent.name != "cluster"]
+        assert len(recipes) > 10
+        for file in recipes:
             check_space(load_train_config(file))
 
     def test_other_values(self) -> None:
