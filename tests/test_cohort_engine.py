@@ -178,6 +178,20 @@ class TestOnTcp:
             wait_until(lambda: len(client.nthreads()) == 2)
 
 
+def test_of_tagged_and_plain_workers_only_the_tagged_are_asked(
+    on_tcp: DaskProcesses, client: Client, model: Path, tmp_path: Path
+) -> None:
+    orders = make_orders(tmp_path, model)
+    worker = on_tcp.add_worker("--resources", "GPU=1", "--name", "tagged-1")
+    try:
+        client.wait_for_workers(3, timeout=120)
+        assert len(probe(client, orders)) == 3  # --device cpu
+        assert len(probe(client, replace(orders, child=replace(orders.child, device="auto")))) == 1
+    finally:
+        kill_group(worker)
+        wait_until(lambda: len(client.nthreads()) == 2)
+
+
 class TestKilled:
     def test_a_worker_that_dies_is_no_slides_fault(
         self, on_tcp: DaskProcesses, client: Client, items: list[Item], model: Path, tmp_path: Path

@@ -121,6 +121,8 @@ def run_on_dask(items: Iterable[Item], client: Client, orders: Orders, on_event:
 def probe(client: Client, orders: Orders) -> dict[str, Classes]:
     """Load the model on every worker that is there, and ask what it computes with; the child stays for the first slide.
 
+    Where some workers offer ``GPU`` and the run may use one, only they are asked: the others are for other work.
+
     Args:
         client: Of the cluster; waited for until it has a worker.
         orders: Of the run.
@@ -134,7 +136,7 @@ def probe(client: Client, orders: Orders) -> dict[str, Classes]:
     with _scheduler_errors(client, Counter()):
         for _ in range(_PROBES):
             _wait_for_a_worker(client)
-            answers = client.run(_warm_up_here, orders, on_error="return")
+            answers = client.run(_warm_up_here, orders, workers=_gpu_workers(client, orders), on_error="return")
             for address, answer in answers.items():
                 if isinstance(answer, Exception) and not isinstance(answer, _LOST):  # a lost worker is no answer
                     raise CohortError(f"worker {address}: {_said(answer)}") from answer
@@ -281,6 +283,14 @@ def _wait_for_a_worker(client: Client) -> None:
     logger.warning("the cluster has no worker; waiting for one")
     while not client.nthreads():
         time.sleep(_POLL_S * 10)
+
+
+def _gpu_workers(client: Client, orders: Orders) -> list[str] | None:
+    """Addresses of the workers that offer a GPU, where the run may use one; None for all workers."""
+    if orders.child.device == "cpu" or orders.child.backend == "openvino":
+        return None
+    offers = client.run(_offers_gpu_here, on_error="ignore")
+    return [address for address, offered in offers.items() if offered] or None
 
 
 def _resources(client: Client, orders: Orders) -> dict[str, int] | None:
