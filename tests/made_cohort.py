@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.coordinate_slide import coordinate_coded, write_pyramid_tiff
-from wsiamf.cohort.children import ChildSettings
+from wsiamf.cohort.child_process import ChildSettings
 from wsiamf.cohort.items import Item
 from wsiamf.cohort.running import Orders
 from wsiamf.config import ScreenOptions

@@ -20,15 +20,15 @@ import pytest
 from tests.made_cohort import ROOT, hooked_path, make_items, make_orders, results
 from tests.run_processes import wait_until
 from tests.tiny_model import tiny_bundle
-from wsiamf.cohort.children import (
+from wsiamf.cohort.child_process import (
     ChildCrashedError,
-    ChildPool,
     ChildStoppedError,
     ChildTimedOutError,
     ModelFailedError,
     Request,
     SlideFailedError,
 )
+from wsiamf.cohort.children import ChildPool
 from wsiamf.cohort.items import Item
 from wsiamf.cohort.locks import Lock, slide_lock
 from wsiamf.cohort.running import Orders, screen_item, sweep

@@ -11,10 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from wsiamf.cohort.children import (
-    POOL,
+from wsiamf.cohort.child_process import (
     ChildCrashedError,
-    ChildPool,
     ChildSettings,
     ChildTimedOutError,
     ModelFailedError,
@@ -22,6 +20,7 @@ from wsiamf.cohort.children import (
     Request,
     SlideFailedError,
 )
+from wsiamf.cohort.children import POOL, ChildPool
 from wsiamf.cohort.items import Classes, Item
 from wsiamf.cohort.locks import SLIDE_SUFFIX, LockHeldError, slide_lock
 from wsiamf.cohort.places import STATE_FOLDER, Places

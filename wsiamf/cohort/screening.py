@@ -12,7 +12,8 @@ from uuid import uuid4
 
 from distributed import Client
 
-from wsiamf.cohort.children import POOL, ChildSettings
+from wsiamf.cohort.child_process import ChildSettings
+from wsiamf.cohort.children import POOL
 from wsiamf.cohort.cluster import cluster, dashboard_address
 from wsiamf.cohort.collecting import Collected, collect
 from wsiamf.cohort.engine import Progress, probe, run_on_dask, run_serial
