@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wsiamf.agreement.statistics import bland_altman, icc_2_1, weighted_kappa
@@ -64,6 +64,8 @@ class TestIcc:
         assert icc_2_1(ratings) is None
 
     @given(st.lists(st.tuples(*[st.integers(0, 40)] * 3), min_size=3, max_size=20))
+    @example([(0, 0, 3), (0, 0, 4), (0, 0, 4), (0, 3, 1)])
+    @example([(0, 0, 3), (0, 0, 4), (0, 3, 0)])
     def test_the_interval_holds_the_value(self, ratings: list[tuple[int, int, int]]) -> None:
         found = icc_2_1(ratings)
         if found is None or found.interval is None:

@@ -91,7 +91,7 @@ def icc_2_1(ratings: ArrayLike) -> Estimate | None:
 
     Returns:
         None with fewer than three targets or two raters, or where all ratings are equal. No interval where the raters agree
-        wholly, for which the formula has none.
+        wholly, for which the formula has none, nor where Satterthwaite's degrees of freedom come out below one.
     """
     x = np.asarray(ratings, dtype=np.float64)
     n, k = x.shape
@@ -127,7 +127,7 @@ def _icc_interval(
     if denominator == 0:
         return None
     freedom = (k - 1) * (n - 1) * (k * value * ratio + weight) ** 2 / denominator
-    if freedom <= 0:
+    if freedom < 1:  # the quantile of F falls below 1 there, and the interval beside the value
         return None
     f_low, f_high = stats.f.ppf(1 - _TAIL, n - 1, freedom), stats.f.ppf(1 - _TAIL, freedom, n - 1)
     shared = k * between_raters + (k * n - k - n) * error
