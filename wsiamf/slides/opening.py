@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
+from wsiamf.addresses import Url, parse_address
 from wsiamf.errors import SlideNotFoundError, SlideReadError, UnsupportedSlideError
 from wsiamf.slides.interface import Slide
 from wsiamf.slides.openslide_slide import OpenSlideSlide, openslide_vendor
@@ -18,11 +21,12 @@ _CHECKED_TIFF: Final = frozenset({_GENERIC, "aperio"})
 """Vendors whose files obey TIFF's own words on where tiles lie; others bend them (NDPI beyond 4 GiB)."""
 
 
-def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
+def open_slide(path: str | Path | Url, *, mpp: float | None = None) -> Slide:
     """Open a whole-slide image or a plain TIFF region.
 
     Args:
-        path: The file; for MRXS the ``.mrxs``, for DICOM any file of the series.
+        path: The file; for MRXS the ``.mrxs``, for DICOM any file of the series. Text such as ``s3://bucket/slide.svs`` is the
+            address of a TIFF slide in an object store or on a web server.
         mpp: um per level-0 px, which overrides what the file states; needed where it states none that can be used.
 
     Returns:
@@ -32,14 +36,18 @@ def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
     Raises:
         SlideNotFoundError: There is no such file.
         UnsupportedSlideError: No library can read it, or it is damaged or incomplete.
+        SlideReadError: An address cannot be reached or may not be read.
         MppError: ``mpp`` is not between 0.05 and 20.
 
     Example:
         >>> with open_slide("slide.svs") as slide:  # doctest: +SKIP
         ...     crop = slide.read_region((5000, 4000), 0, (128, 128))
     """
-    path = Path(path)
+    path = parse_address(path)
     given = None if mpp is None else given_resolution(mpp)
+    if isinstance(path, Url):
+        slide: Slide = _remote().open_remote(path, given)
+        return slide
     _check_is_file(path)
     vendor = openslide_vendor(path)
     if vendor is None:
@@ -49,7 +57,7 @@ def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
     return _open_known(path, vendor, given)
 
 
-def read_fingerprint(path: str | Path) -> str:
+def read_fingerprint(path: str | Path | Url) -> str:
     """``Slide.fingerprint`` without opening the slide: its format is found, but nothing of its layout is read or checked.
 
     Raises:
@@ -57,7 +65,9 @@ def read_fingerprint(path: str | Path) -> str:
         UnsupportedSlideError: It is a folder, or cannot be read.
         SlideReadError: A file that belongs to it cannot be read.
     """
-    path = Path(path)
+    path = parse_address(path)
+    if isinstance(path, Url):
+        return str(_remote().remote_fingerprint(path))
     _check_is_file(path)
     vendor = openslide_vendor(path) or _GENERIC
     try:
@@ -65,6 +75,11 @@ def read_fingerprint(path: str | Path) -> str:
         return slide_fingerprint(path, vendor, {"dicom.SeriesInstanceUID": series or ""})
     except OSError as error:
         raise SlideReadError(f"{path}: cannot be read: {error.strerror or error}.") from error
+
+
+def _remote() -> ModuleType:
+    """What opens addresses; it loads fsspec, which local slides need not wait for."""
+    return import_module("wsiamf.slides.remote")
 
 
 def _check_is_file(path: Path) -> None:
