@@ -146,13 +146,19 @@ def pyramid(path: Path, tiff: tifffile.TiffFile) -> list[Any]:
     first = pages[0]
     levels = [first]
     for page in [*pages[1:], *(first.pages or ())]:
-        if _repeats(first, page) and page.imagewidth < levels[-1].imagewidth:
+        if repeats(first, page) and page.imagewidth < levels[-1].imagewidth:
             levels.append(page)
         elif not page.is_reduced and not page.is_subifd:
             raise UnsupportedSlideError(
                 f"{path}: holds several pictures that form no pyramid ({len(pages)} pages); save the slide by itself."
             )
     return levels
+
+
+def repeats(first: Any, page: Any) -> bool:
+    """Whether a page has the aspect of the first, within the rounding of its sides."""
+    scale = first.imagewidth / page.imagewidth
+    return bool(abs(first.imagelength / scale - page.imagelength) <= _ASPECT_PX)
 
 
 def refuse_undecodable(path: Path, pages: Sequence[Any]) -> None:
@@ -187,12 +193,6 @@ def _next_directory(tiff: tifffile.TiffFile) -> int | None:
 
 def _incomplete(path: Path, what: str) -> str:
     return f"{path}: the file is incomplete, {what}; copy it again from its source."
-
-
-def _repeats(first: Any, page: Any) -> bool:
-    """Whether a page has the aspect of the first, within the rounding of its sides."""
-    scale = first.imagewidth / page.imagewidth
-    return bool(abs(first.imagelength / scale - page.imagelength) <= _ASPECT_PX)
 
 
 def _obstacle(page: Any) -> str | None:
