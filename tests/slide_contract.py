@@ -24,7 +24,7 @@ class SlideCase:
     """One file and what is known of it from elsewhere.
 
     Args:
-        path: The file to open.
+        path: The file or folder to open.
         backend, vendor: Expected words.
         levels: Pixels of each level, (height, width, 3), decoded by other means than wsiamf.
         mpp: um per level-0 px; None where the file states none that can be used.
@@ -32,6 +32,7 @@ class SlideCase:
         tile: (width, height) of the tiles of level 0; None where there are none.
         raw_tiles: Whether tiles (or strips) of level 0 can be had one by one.
         tolerance: Grey levels by which another decoder may differ.
+        last_byte: Place of the last byte that may be altered without harm to the file.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class SlideCase:
     tile: tuple[int, int] | None = None
     raw_tiles: bool = True
     tolerance: int = 0
+    last_byte: int = -1
 
     def expected(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
         """A box in px of a level, cut from the known pixels by plain loops over its rows; white outside."""
@@ -66,6 +68,8 @@ class SlideCase:
     def copy_to(self, folder: Path, name: str) -> Path:
         """Copy the slide under another name."""
         folder.mkdir(parents=True, exist_ok=True)
+        if self.path.is_dir():
+            return Path(shutil.copytree(self.path, folder / name))
         for number, other in enumerate(self.others):
             shutil.copyfile(other, folder / f"{number}-{name}")
         return Path(shutil.copyfile(self.path, folder / name))
@@ -186,9 +190,14 @@ class SlideContract:
 
     def test_another_last_byte_is_another_fingerprint(self, case: SlideCase, slide: Slide, tmp_path: Path) -> None:
         path = case.copy_to(tmp_path, "changed" + case.path.suffix)
-        data = bytearray(path.read_bytes())
-        data[-1] ^= 1
-        path.write_bytes(data)
+        file = (
+            max(part for part in path.rglob("*") if part.is_file() and part.suffix != ".json")
+            if path.is_dir()
+            else path
+        )
+        data = bytearray(file.read_bytes())
+        data[case.last_byte] ^= 1
+        file.write_bytes(data)
         with open_slide(path) as changed:
             assert changed.fingerprint != slide.fingerprint
 

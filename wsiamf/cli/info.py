@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ def info(slide: Path, mpp: float | None, as_json: bool) -> None:
 
     with open_slide(slide, mpp=mpp) as opened:
         facts = slide_facts(opened)
+        if opened.mpp_warning:
+            logging.getLogger(__name__).warning("%s", opened.mpp_warning)
     click.echo(dump_json({"schema": SCHEMA, **facts}).rstrip() if as_json else "\n".join(_lines(facts)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,7 +80,6 @@ def convert(
     **chosen: Any,
 ) -> None:
     """Write the points of FILE as OUT: .csv, .tsv or .parquet in level-0 px, .geojson in QuPath's frame."""
-    import logging
 
     from wsiamf.export.points import convert_points
 
@@ -104,6 +104,8 @@ def _meant(slide: Path | None, slide_name: str | None, mpp: float | None) -> Ite
         yield NamedSlide(slide_name or "")
         return
     with open_slide(slide, mpp=mpp) as opened:
+        if opened.mpp_warning:
+            logging.getLogger(__name__).warning("%s", opened.mpp_warning)
         yield NamedSlide(slide_name or opened.name, opened.frame)
 
 

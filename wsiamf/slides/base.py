@@ -16,7 +16,7 @@ from wsiamf.errors import SlideReadError
 from wsiamf.geometry import Bounds
 from wsiamf.slides.interface import Slide, TileGrid, Tiles
 from wsiamf.slides.parts import slide_fingerprint
-from wsiamf.slides.resolution import Resolution, stated_resolution
+from wsiamf.slides.resolution import Resolution, slide_resolution
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class DescribedSlide(Slide):
         self._description = description
         self._properties = MappingProxyType(dict(description.properties))
         self._given = given
-        self._resolution = given or stated_resolution(description.properties)
+        self._resolution = given or slide_resolution(description.properties)
         self._fingerprint: str | None = None
         self._closed = False
 
@@ -165,6 +165,24 @@ def _bounds(properties: Mapping[str, str], dimensions: tuple[int, int]) -> Bound
 def grid_of(dimensions: Sequence[int], tile: tuple[int, int]) -> TileGrid:
     """The grid of tiles of (width, height) px that covers an image of given (width, height)."""
     return TileGrid(tile[0], tile[1], -(-dimensions[0] // tile[0]), -(-dimensions[1] // tile[1]))
+
+
+def level_properties(
+    vendor: str,
+    dimensions: Sequence[tuple[int, int]],
+    downsamples: Sequence[float],
+    grids: Sequence[TileGrid | None],
+) -> dict[str, str]:
+    """What OpenSlide would say of a slide's levels, under its keys."""
+    properties = {"openslide.vendor": vendor, "openslide.level-count": str(len(dimensions))}
+    for level, ((width, height), downsample, grid) in enumerate(zip(dimensions, downsamples, grids, strict=True)):
+        properties[f"openslide.level[{level}].width"] = str(width)
+        properties[f"openslide.level[{level}].height"] = str(height)
+        properties[f"openslide.level[{level}].downsample"] = f"{downsample:.17g}"
+        if grid is not None:
+            properties[f"openslide.level[{level}].tile-width"] = str(grid.tile_width)
+            properties[f"openslide.level[{level}].tile-height"] = str(grid.tile_height)
+    return properties
 
 
 def blank(width: int, height: int, colour: tuple[int, int, int]) -> NDArray[np.uint8]:

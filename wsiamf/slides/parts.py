@@ -1,4 +1,4 @@
-"""The files that make up one slide: one for most formats, a folder's worth for MRXS, DICOM and VMS."""
+"""The files that make up one slide: one for most formats, a folder's worth for MRXS, DICOM, VMS and OME-Zarr."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from wsiamf.files import fingerprint, sha256_bytes
 
 _DICOM_HEAD: Final = 1 << 18  # the series' id stands well before the pixels and the optical path's colour profile
 _DICOM_PREAMBLE: Final = 128
+OME_ZARR: Final = "ome-zarr"
+_ZARR_METADATA: Final = frozenset({"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"})
+_ZARR_ROOT: Final = ("zarr.json", ".zattrs", ".zgroup")
+_PICTURE_KEYS: Final = (b'"multiscales"', b'"bioformats2raw.layout"')
+_MOST_CHUNKS_READ: Final = 256
 _SLIDE_CLASS: Final = b"1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage
 _SERIES_ELEMENT: Final = re.compile(rb"\x20\x00\x0e\x00(?:UI..|..\x00\x00)([0-9.]{1,64})", re.DOTALL)
 
@@ -21,6 +26,8 @@ def slide_fingerprint(path: Path, vendor: str, properties: Mapping[str, str]) ->
     Raises:
         OSError: A folder or file cannot be read.
     """
+    if vendor == OME_ZARR:
+        return store_fingerprint(path)
     parts = slide_parts(path, vendor, properties)
     if vendor != "dicom" or len(parts) == 1:
         return fingerprint(parts)
@@ -28,12 +35,29 @@ def slide_fingerprint(path: Path, vendor: str, properties: Mapping[str, str]) ->
     return sha256_bytes("".join(sorted(fingerprint([part]) for part in parts)).encode())
 
 
+def store_fingerprint(folder: Path) -> str:
+    """Hex sha256 that names the content of a chunked store on disk, whatever its folder is called.
+
+    It covers the place and size of every file, all metadata, and ``fingerprint`` of at most 256 chunks, evenly spread over
+    the sorted places: a store has up to millions of them, and reading each would be reading the whole slide.
+
+    Raises:
+        OSError: A folder or file cannot be read.
+    """
+    places = {part.relative_to(folder).as_posix(): part for part in _files_in(folder)}
+    chunks = sorted(place for place in places if places[place].name not in _ZARR_METADATA)
+    step = max(1, -(-len(chunks) // _MOST_CHUNKS_READ))
+    listed = [f"{place} {part.stat().st_size}" for place, part in sorted(places.items())]
+    read = sorted(places.keys() - set(chunks)) + chunks[::step]
+    return sha256_bytes("\n".join([*listed, *(fingerprint([places[place]]) for place in read)]).encode())
+
+
 def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[Path]:
-    """All files that a slide's pixels and metadata come from, ``path`` among them.
+    """All files that a slide's pixels and metadata come from, ``path`` among them where it is a file.
 
     Args:
-        path: The file that was opened.
-        vendor: OpenSlide's vendor word.
+        path: The file or folder that was opened.
+        vendor: OpenSlide's vendor word, or ``OME_ZARR``.
         properties: Under OpenSlide's keys; DICOM's series is named there.
 
     Raises:
@@ -43,6 +67,8 @@ def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[
         return [path, *_files_in(path.with_suffix(""))]
     if vendor == "dicom":
         return _dicom_parts(path, properties.get("dicom.SeriesInstanceUID", ""))
+    if vendor == OME_ZARR:
+        return _files_in(path)
     if vendor == "hamamatsu" and path.suffix.lower() in {".vms", ".vmu"}:
         return [path, *_named_in(path)]
     return [path]
@@ -60,6 +86,8 @@ def _named_in(index: Path) -> list[Path]:
 
 
 def _dicom_parts(path: Path, series: str) -> list[Path]:
+    if path.is_dir():
+        return dicom_slides(path).get(series, [])
     others = (part for part in path.absolute().parent.iterdir() if part.is_file() and part.name != path.name)
     return [path, *(part for part in others if series and _belongs_to(part, series.encode()))]
 
@@ -76,6 +104,48 @@ def dicom_series(path: Path) -> str | None:
         OSError: The file cannot be read.
     """
     return next((series.decode() for series in _series_named(path)), None)
+
+
+def dicom_slides(folder: Path) -> dict[str, list[Path]]:
+    """The DICOM slide images of a folder (not of folders in it), by their series, in the order of their names.
+
+    Raises:
+        OSError: The folder or a file cannot be read.
+    """
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and not file.name.startswith(".") and (series := dicom_series(file)) is not None:
+            found.setdefault(series, []).append(file)
+    return found
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM, of whatever kind.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as stream:
+        return stream.read(_DICOM_PREAMBLE + 4)[_DICOM_PREAMBLE:] == b"DICM"
+
+
+def is_zarr(folder: Path) -> bool:
+    """Whether a folder is a Zarr store, of whatever content."""
+    return any((folder / name).is_file() for name in _ZARR_ROOT)
+
+
+def is_slide_folder(folder: Path) -> bool:
+    """Whether a folder is one slide by itself: an OME-Zarr picture, or the folder of one DICOM series.
+
+    Raises:
+        OSError: The folder or a file in it cannot be read.
+    """
+    if not folder.is_dir():
+        return False
+    if not is_zarr(folder):
+        return len(dicom_slides(folder)) == 1
+    texts = [(folder / name).read_bytes() for name in _ZARR_ROOT if (folder / name).is_file()]
+    return any(key in text for text in texts for key in _PICTURE_KEYS)
 
 
 def _series_named(path: Path) -> list[bytes]:

@@ -9,6 +9,7 @@ from wsiamf.addresses import Url
 from wsiamf.errors import UnsupportedSlideError
 from wsiamf.slides.byte_ranges import RemoteRanges
 from wsiamf.slides.interface import Slide
+from wsiamf.slides.ome_tiff_slide import OmeTiffSlide
 from wsiamf.slides.remote_file import EXTRA, RemoteFile
 from wsiamf.slides.resolution import Resolution
 from wsiamf.slides.tiff_layout import open_tiff, vendor_of
@@ -46,8 +47,10 @@ def open_remote(url: Url, given: Resolution | None) -> Slide:
     remote = RemoteFile(url)
     _refuse_no_tiff(remote)
     with open_tiff(url, remote) as tiff:
-        vendor = vendor_of(url, tiff)
-    return TifffileSlide(url, given, remote) if vendor is None else _open_vendors(remote, given)
+        vendor, is_ome = vendor_of(url, tiff), bool(tiff.is_ome)
+    if vendor is not None:
+        return _open_vendors(remote, given)
+    return (OmeTiffSlide if is_ome else TifffileSlide)(url, given, remote)
 
 
 def remote_fingerprint(url: Url) -> str:
@@ -61,7 +64,7 @@ def _open_vendors(remote: RemoteRanges, given: Resolution | None) -> Slide:
         module = import_module("wsiamf.slides.tiffslide_slide")
     except ImportError as error:
         raise UnsupportedSlideError(f"{remote.url}: a package is missing ({error.name}); run {EXTRA}.") from error
-    slide: Slide = module.TiffslideSlide(remote, given)
+    slide: Slide = module.TiffslideSlide(remote.url, given, remote)
     return slide
 
 

@@ -6,6 +6,7 @@ import logging
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -77,7 +78,8 @@ def open_tiff(path: Address, remote: RemoteRanges | None = None) -> Iterator[tif
         UnsupportedSlideError: It is no TIFF, or its directory is damaged.
         SlideReadError: It is remote, and cannot be reached.
     """
-    source = path if remote is None else remote.stream()
+    assert remote is not None or isinstance(path, Path), "a file at an address needs its ranges"
+    source: Any = path if remote is None else remote.stream()
     try:
         with tifffile.TiffFile(source, name=None if remote is None else path.name) as tiff:
             yield tiff
@@ -158,13 +160,19 @@ def pyramid(path: Address, tiff: tifffile.TiffFile) -> list[Any]:
     first = pages[0]
     levels = [first]
     for page in [*pages[1:], *(first.pages or ())]:
-        if _repeats(first, page) and page.imagewidth < levels[-1].imagewidth:
+        if repeats(first, page) and page.imagewidth < levels[-1].imagewidth:
             levels.append(page)
         elif not page.is_reduced and not page.is_subifd:
             raise UnsupportedSlideError(
                 f"{path}: holds several pictures that form no pyramid ({len(pages)} pages); save the slide by itself."
             )
     return levels
+
+
+def repeats(first: Any, page: Any) -> bool:
+    """Whether a page has the aspect of the first, within the rounding of its sides."""
+    scale = first.imagewidth / page.imagewidth
+    return bool(abs(first.imagelength / scale - page.imagelength) <= _ASPECT_PX)
 
 
 def refuse_undecodable(path: Address, pages: Sequence[Any]) -> None:
@@ -199,12 +207,6 @@ def _next_directory(tiff: tifffile.TiffFile) -> int | None:
 
 def _incomplete(path: Address, what: str) -> str:
     return f"{path}: the file is incomplete, {what}; copy it again from its source."
-
-
-def _repeats(first: Any, page: Any) -> bool:
-    """Whether a page has the aspect of the first, within the rounding of its sides."""
-    scale = first.imagewidth / page.imagewidth
-    return bool(abs(first.imagelength / scale - page.imagelength) <= _ASPECT_PX)
 
 
 def _obstacle(page: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,6 +137,31 @@ class RawRows(Tiles):
 
     def close(self) -> None:
         """There is nothing to release."""
+
+
+class JoinedTiles(Tiles):
+    """Red, green and blue from three pages of grey that are cut alike.
+
+    Args:
+        colours: The tiles of each, which ``close`` closes.
+    """
+
+    def __init__(self, colours: Sequence[TiffTiles]) -> None:
+        self._colours = colours
+
+    @property
+    def grid(self) -> TileGrid:
+        return self._colours[0].grid
+
+    def decode(self, column: int, row: int) -> NDArray[np.uint8] | None:
+        decoded = [tiles.decode(column, row) for tiles in self._colours]
+        present = [samples[..., 0] for samples in decoded if samples is not None]
+        return np.stack(present, axis=2) if len(present) == len(decoded) else None
+
+    def close(self) -> None:
+        """Release the file; harmless when called twice."""
+        for tiles in self._colours:
+            tiles.close()
 
 
 def as_rgb(page: Any, samples: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.uint8]:

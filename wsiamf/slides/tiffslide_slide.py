@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, Final
 
 import tifffile
 import tiffslide
 
+from wsiamf.addresses import Address
 from wsiamf.errors import UnsupportedSlideError
-from wsiamf.slides.base import SlideDescription, grid_of
 from wsiamf.slides.byte_ranges import RemoteRanges
-from wsiamf.slides.interface import TileGrid
-from wsiamf.slides.resolution import Resolution
 from wsiamf.slides.tiff_layout import READ_FAILURES, refuse_incomplete
-from wsiamf.slides.tiff_levels import PagesSlide
+from wsiamf.slides.tifffile_slide import TiffContent, TifffileSlide
 
-_VENDORS: Final = frozenset({"aperio", "hamamatsu"})
+_VENDORS: Final = {"svs": "aperio", "ndpi": "hamamatsu"}
 """Whose levels are one page each, without gaps and overlaps; the others' need OpenSlide's knowledge of their layout."""
 
 _CHECKED: Final = "aperio"  # its files obey TIFF's own words on where tiles lie; NDPI bends them beyond 4 GiB
@@ -36,114 +34,91 @@ _COMPRESSIONS: Final = frozenset(
     }
 )
 _COLOURS: Final = frozenset({tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR})
-_OWN_WORDS: Final = "tiffslide."
-_OPENSLIDES_WORDS: Final = "openslide."
+_TIFFSLIDES: Final = "tiffslide."
+_OPENSLIDES: Final = "openslide."
+_SERIES: Final = "tiffslide.series-index"
 
 
-class TiffslideSlide(PagesSlide):
+class TiffslideSlide(TifffileSlide):
     """A vendor's slide at an address.
 
     Args:
-        remote: The file.
+        path: The address.
         given: The caller's resolution, which overrides the file's.
+        remote: The file there.
 
     Raises:
         UnsupportedSlideError: The file is incomplete or damaged, or only OpenSlide can read it.
         SlideReadError: It cannot be reached.
     """
 
-    def __init__(self, remote: RemoteRanges, given: Resolution | None = None) -> None:
-        url = remote.url
-        with ExitStack() as stack, _failures(remote):
-            slide = stack.enter_context(
-                tiffslide.TiffSlide(remote.stream(), tifffile_options={"name": url.name, "_useframes": False})
-            )
-            tiff, vendor = slide.ts_tifffile, _vendor(slide)
-            if vendor not in _VENDORS:
-                raise UnsupportedSlideError(
-                    f"{url}: a slide of {vendor}, which only OpenSlide reads in full; copy it to a local disk first."
-                )
-            if vendor == _CHECKED:
-                refuse_incomplete(url, tiff)
-            pages = _pages(slide)
-            _refuse_undecodable(remote, pages)
-            description = _describe(slide, vendor, pages)
-            super().__init__(url, description, given, pages=pages, file=stack.pop_all(), remote=remote)
-        self._file_at_address = remote
-
     @property
     def backend(self) -> str:
         return "tiffslide"
 
-    def duplicate(self) -> TiffslideSlide:
-        return TiffslideSlide(self._file_at_address, self._given)
+    def _content(self, path: Address, tiff: tifffile.TiffFile) -> TiffContent:
+        vendor = next((word for flag, word in _VENDORS.items() if getattr(tiff, f"is_{flag}")), None)
+        if vendor is None:
+            raise UnsupportedSlideError(
+                f"{path}: a vendor's slide that only OpenSlide reads in full; copy it to a local disk first."
+            )
+        if vendor == _CHECKED:
+            refuse_incomplete(path, tiff)
+        assert self._remote is not None, "local slides of vendors are OpenSlide's"
+        found, n_levels = _read_header(path, self._remote)
+        series: Any = tiff.series[found[_SERIES]]
+        pages = [level.keyframe for level in series.levels[:n_levels]]
+        for page in pages:
+            _refuse_undecodable(path, page)
+        return TiffContent(vendor, [[page] for page in pages], _properties(found, vendor))
+
+
+def _read_header(path: Address, remote: RemoteRanges) -> tuple[dict[str, Any], int]:
+    """tiffslide's properties and number of levels; what it reads is kept already."""
+    with (
+        _failures(path),
+        tiffslide.TiffSlide(remote.stream(), tifffile_options={"name": path.name}) as slide,  # type: ignore[arg-type]
+    ):
+        return dict(slide.properties), int(slide.level_count)
 
 
 @contextmanager
-def _failures(remote: RemoteRanges) -> Iterator[None]:
-    """Whatever tiffslide stumbles over as one error; its warnings are of formats that it knows in part."""
+def _failures(path: Address) -> Iterator[None]:
+    """Whatever tiffslide stumbles over as one error; its warnings say that it knows a format in part."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except (*READ_FAILURES, AttributeError, AssertionError, NotImplementedError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UnsupportedSlideError(
-            f"{remote.url}: tiffslide cannot open it ({' '.join(str(error).split()) or type(error).__name__}); copy it to a "
-            "local disk, where OpenSlide may read it."
+            f"{path}: tiffslide cannot open it ({reason}); copy it to a local disk, where OpenSlide may read it."
         ) from error
 
 
-def _vendor(slide: tiffslide.TiffSlide) -> str:
-    flags = {"svs": "aperio", "ndpi": "hamamatsu", "scn": "leica", "bif": "ventana", "philips": "philips"}
-    return next(
-        (vendor for flag, vendor in flags.items() if getattr(slide.ts_tifffile, f"is_{flag}")), "another vendor"
-    )
+def _refuse_undecodable(path: Address, page: Any) -> None:
+    eight_bit = page.dtype == "uint8" and page.samplesperpixel == 3 and page.imagedepth == 1
+    plain = page.planarconfig == tifffile.PLANARCONFIG.CONTIG and not page.extrasamples
+    known = page.compression in _COMPRESSIONS and page.photometric in _COLOURS
+    if not (page.is_tiled and eight_bit and plain and known):
+        raise UnsupportedSlideError(
+            f"{path}: holds tiles of a kind that only OpenSlide reads (compression {int(page.compression)}, photometric "
+            f"{int(page.photometric)}); copy it to a local disk first."
+        )
 
 
-def _pages(slide: tiffslide.TiffSlide) -> list[Any]:
-    """The page of each level, finest first."""
-    series: Any = slide.ts_tifffile.series[slide.properties["tiffslide.series-index"]]
-    return [level.keyframe for level in series.levels[: slide.level_count]]
-
-
-def _refuse_undecodable(remote: RemoteRanges, pages: list[Any]) -> None:
-    for page in pages:
-        eight_bit = page.dtype == "uint8" and page.samplesperpixel == 3 and page.imagedepth == 1
-        plain = page.planarconfig == tifffile.PLANARCONFIG.CONTIG and not page.extrasamples
-        known = page.compression in _COMPRESSIONS and page.photometric in _COLOURS
-        if not (page.is_tiled and eight_bit and plain and known):
-            raise UnsupportedSlideError(
-                f"{remote.url}: holds tiles of a kind that only OpenSlide reads (compression {int(page.compression)}, "
-                f"photometric {int(page.photometric)}); copy it to a local disk first."
-            )
-
-
-def _describe(slide: tiffslide.TiffSlide, vendor: str, pages: list[Any]) -> SlideDescription:
-    return SlideDescription(
-        vendor=vendor,
-        level_dimensions=tuple((int(width), int(height)) for width, height in slide.level_dimensions),
-        level_downsamples=tuple(float(value) for value in slide.level_downsamples),
-        tile_grids=tuple(_tile_grid(page) for page in pages),
-        properties=_properties(slide.properties, vendor, len(pages)),
-    )
-
-
-def _tile_grid(page: Any) -> TileGrid:
-    return grid_of((page.imagewidth, page.imagelength), (page.tilewidth, page.tilelength))
-
-
-def _properties(found: Mapping[str, Any], vendor: str, n_levels: int) -> dict[str, str]:
-    """tiffslide's properties under OpenSlide's keys, as OpenSlide would write them."""
+def _properties(found: Mapping[str, Any], vendor: str) -> dict[str, str]:
+    """tiffslide's properties under OpenSlide's keys, as OpenSlide would write them; the levels' are made elsewhere."""
     properties = {
-        key.replace(_OWN_WORDS, _OPENSLIDES_WORDS, 1): _text(value)
+        key.replace(_TIFFSLIDES, _OPENSLIDES, 1): _text(value)
         for key, value in found.items()
-        if value is not None and not key.startswith((f"{_OWN_WORDS}series-", "aperio."))
+        if value is not None and not key.startswith((f"{_TIFFSLIDES}series-", f"{_TIFFSLIDES}level[", "aperio."))
     }
     if vendor == "aperio":
         properties |= _aperio_properties(properties.get("tiff.ImageDescription", ""))
     if "tiff.ResolutionUnit" in properties:
         properties["tiff.ResolutionUnit"] = properties["tiff.ResolutionUnit"].lower()
-    return properties | {"openslide.vendor": vendor, "openslide.level-count": str(n_levels)}
+    return properties | {"openslide.vendor": vendor}
 
 
 def _text(value: Any) -> str:

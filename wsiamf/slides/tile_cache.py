@@ -1,0 +1,69 @@
+"""Boxes of a level put together from its tiles, the latest of which stay decoded."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsiamf.slides.base import blank
+from wsiamf.slides.interface import Tiles
+
+_CACHE_BYTES: Final = 64 << 20
+"""Decoded tiles that are kept; the last one is kept whatever its size, for files of one strip or chunk."""
+
+
+class CachedTiles:
+    """A level read by boxes; for one thread at a time.
+
+    Args:
+        tiles: The level's tiles.
+        dimensions: (width, height) of the level in px.
+        background: RGB of what no tile shows.
+    """
+
+    def __init__(self, tiles: Tiles, dimensions: tuple[int, int], background: tuple[int, int, int]) -> None:
+        self._tiles = tiles
+        self._dimensions = dimensions
+        self._background = background
+        self._cache: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
+        self._cached_bytes = 0
+
+    def read(self, left: int, top: int, width: int, height: int) -> NDArray[np.uint8]:
+        """A box in px of this level, (height, width, 3), RGB uint8; what lies outside the picture is background.
+
+        Raises:
+            SlideReadError: A tile cannot be read or decoded.
+        """
+        box = blank(width, height, self._background)
+        right, bottom = min(left + width, self._dimensions[0]), min(top + height, self._dimensions[1])
+        x0, y0 = max(left, 0), max(top, 0)
+        if x0 >= right or y0 >= bottom:
+            return box
+        grid = self._tiles.grid
+        for row in range(y0 // grid.tile_height, -(-bottom // grid.tile_height)):
+            for column in range(x0 // grid.tile_width, -(-right // grid.tile_width)):
+                tile_x, tile_y = column * grid.tile_width, row * grid.tile_height
+                piece = self._tile(column, row)[
+                    max(y0 - tile_y, 0) : bottom - tile_y, max(x0 - tile_x, 0) : right - tile_x
+                ]
+                y, x = max(y0, tile_y) - top, max(x0, tile_x) - left
+                box[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
+        return box
+
+    def _tile(self, column: int, row: int) -> NDArray[np.uint8]:
+        """One tile, from the cache or decoded."""
+        place = (column, row)
+        if place in self._cache:
+            self._cache.move_to_end(place)
+            return self._cache[place]
+        tile = self._tiles.decode(column, row)
+        if tile is None:  # a sparse file's empty tile: nothing was scanned there
+            tile = blank(self._tiles.grid.tile_width, self._tiles.grid.tile_height, self._background)
+        self._cache[place] = tile
+        self._cached_bytes += tile.nbytes
+        while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
+            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        return tile
