@@ -57,7 +57,9 @@ def result_folder_name(slide: Address, slide_id: str | None) -> str:
 
 
 def _name_of_url(url: Url) -> str:
-    name = slide_stem(url.name) or base_name(url.name)
+    name = base_name(url.name)
+    if url.suffix.lower() != ".zarr":  # which is a folder, and folders keep their whole names
+        name = slide_stem(name) or name
     if name in {"", ".", ".."} or not name.isprintable():
         raise ConfigError(f"{url}: ends in no name that a folder could have; give one with --slide-id.")
     return name

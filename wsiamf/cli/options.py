@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from wsiamf.addresses import Address, parse_address
+
 if TYPE_CHECKING:
     from wsiamf.config import TrainConfig
     from wsiamf.inference import Classifier
@@ -15,6 +17,19 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE: Final = click.Path(path_type=Path)
+
+
+class SlideType(click.ParamType[Address]):
+    """A path, or an address such as ``s3://bucket/slide.svs``."""
+
+    name = "PATH|URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:  # noqa: ARG002
+        """Tell the two apart."""
+        return parse_address(value)
+
+
+SLIDE: Final = SlideType()
 
 
 class ThresholdType(click.ParamType[str | float]):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from wsiamf.addresses import Address
 from wsiamf.cli import options
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def _points_opts(command: Command) -> Command:
         options.points_format_opt,
         click.option("--slide-name", help="The slide's name in a file of many slides; left out: the slide's own."),
         click.option(
-            "--slide", type=options.FILE, help="The slide: its mpp turns um into px, its bounds QuPath's frame."
+            "--slide", type=options.SLIDE, help="The slide: its mpp turns um into px, its bounds QuPath's frame."
         ),
     ):
         command = option(command)
@@ -46,7 +47,7 @@ def points() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(
     file: Path,
-    slide: Path | None,
+    slide: Address | None,
     slide_name: str | None,
     mpp: float | None,
     points_format: str | None,
@@ -72,7 +73,7 @@ def inspect(
 def convert(
     file: Path,
     out: Path,
-    slide: Path | None,
+    slide: Address | None,
     slide_name: str | None,
     mpp: float | None,
     points_format: str | None,
@@ -93,7 +94,7 @@ def convert(
 
 
 @contextmanager
-def _meant(slide: Path | None, slide_name: str | None, mpp: float | None) -> Iterator[SlideLike]:
+def _meant(slide: Address | None, slide_name: str | None, mpp: float | None) -> Iterator[SlideLike]:
     """The slide whose points are meant, with what is known of it."""
     from wsiamf.candidates.raw import NamedSlide
     from wsiamf.slides import open_slide

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from wsiamf.addresses import Url
 from wsiamf.candidates.own_rows import slides_in
 from wsiamf.candidates.slide_names import SlideNames
 from wsiamf.cohort.items import Item
 from wsiamf.cohort.places import RESERVED_NAMES
 from wsiamf.cohort.problems import Problems
-from wsiamf.errors import CandidateError, ConfigError
+from wsiamf.errors import CandidateError, ConfigError, SlideError
 from wsiamf.slide_names import result_folder_name
-from wsiamf.slides import dicom_series
+from wsiamf.slides import dicom_series, refuse_unreadable_address
 
 _HIDDEN: Final = ".wsiamf-"
 _RESERVED: Final = frozenset(map(str.casefold, RESERVED_NAMES))
@@ -70,11 +71,22 @@ def check_items(
 def _check_files(draft: Draft, problems: Problems) -> None:
     item = draft.item
     of_slide = "name the .mrxs file beside it, or one of the .dcm files in it"
-    _check_file(draft, "slide", item.slide, of_slide, problems)
+    if isinstance(item.slide, Url):
+        _check_address(draft, item.slide, problems)
+    else:
+        _check_file(draft, "slide", item.slide, of_slide, problems)
     if item.points is not None:
         _check_file(draft, "points", item.points, "name the points file itself", problems)
     if item.roi is not None:
         _check_file(draft, "roi", item.roi, "name the GeoJSON file itself", problems)
+
+
+def _check_address(draft: Draft, url: Url, problems: Problems) -> None:
+    """Note what is wrong with an address by itself; whether a slide is there, its screening finds out."""
+    try:
+        refuse_unreadable_address(url)
+    except SlideError as error:
+        problems.add(draft.item.row, f"{draft.where}: slide {error}")
 
 
 def _check_file(draft: Draft, column: str, path: Path, of_folder: str, problems: Problems) -> None:
@@ -133,6 +145,8 @@ def _folded(name: str) -> str:
 
 def _slide_key(draft: Draft) -> object:
     """One key for all paths and files that are the same slide."""
+    if isinstance(draft.item.slide, Url):
+        return draft.item.slide
     try:
         path = Path(os.path.realpath(draft.item.slide))
         series = dicom_series(path) if path.suffix.lower() == ".dcm" else None

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from wsiamf.addresses import Address, parse_address
 from wsiamf.cohort.cells import Cells, read_cells
 from wsiamf.cohort.folder import list_folder
 from wsiamf.cohort.item_checks import Draft, check_items
@@ -28,7 +29,7 @@ _NEEDED: Final = COLUMNS[:2]
 def read_manifest(
     path: str | Path, *, points_format: str | None = None, allow_missing_points: bool = False
 ) -> list[Item]:
-    """Read and check a manifest: one row a slide, paths relative to the manifest's folder.
+    """Read and check a manifest: one row a slide, paths relative to the manifest's folder, slides perhaps at an address.
 
     Args:
         path: The manifest.
@@ -97,7 +98,7 @@ def _drafts(
 def _draft(row: int, values: Mapping[str, str], folder: Path, problems: Problems) -> Draft:
     """A row as an item; values that are not stated are None."""
     stated = {name: text for name, text in values.items() if text}
-    slide = folder / stated["slide"]
+    slide = parse_address(stated["slide"], folder)
     item = Item(
         row=row,
         slide_id=stated.get("slide_id") or _own_id(slide),
@@ -113,10 +114,10 @@ def _draft(row: int, values: Mapping[str, str], folder: Path, problems: Problems
     return Draft(f"row {row}", item)
 
 
-def _own_id(slide: Path) -> str:
+def _own_id(slide: Address) -> str:
     try:
         return result_folder_name(slide, None)
-    except (OSError, ValueError):  # a path that no file can have; noted as such
+    except (OSError, ValueError):  # a path that no file can have, an address without a name; noted as such
         return slide.name
 
 

@@ -226,7 +226,7 @@ class Run:
         )
 
     def host_paths(self, folder: Path) -> dict[str, str | None]:
-        """Absolute paths of inputs and output."""
+        """Absolute paths of inputs and output; of a slide at an address, the address without credentials."""
         return {
             "slide": str(self._slide.path.absolute()),
             "points": str(self._points.absolute()),

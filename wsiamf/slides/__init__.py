@@ -5,7 +5,7 @@ from __future__ import annotations
 from wsiamf.slides.facts import slide_facts
 from wsiamf.slides.images import read_image
 from wsiamf.slides.interface import Slide, TileGrid, Tiles
-from wsiamf.slides.opening import open_slide, read_fingerprint
+from wsiamf.slides.opening import open_slide, read_fingerprint, refuse_unreadable_address
 from wsiamf.slides.parts import dicom_series
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "open_slide",
     "read_fingerprint",
     "read_image",
+    "refuse_unreadable_address",
     "slide_facts",
 ]

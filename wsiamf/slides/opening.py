@@ -79,6 +79,16 @@ def read_fingerprint(path: str | Path | Url) -> str:
         raise SlideReadError(f"{path}: cannot be read: {error.strerror or error}.") from error
 
 
+def refuse_unreadable_address(url: Url) -> None:
+    """Raise where nothing could be read from an address, whatever is there; asks no server.
+
+    Raises:
+        UnsupportedSlideError: Its protocol is not known or its package missing, it names no file, or a kind of slide that is
+            read from a local disk only.
+    """
+    _remote().refuse_unreadable(url)
+
+
 def _remote() -> ModuleType:
     """What opens addresses; it loads fsspec, which local slides need not wait for."""
     return import_module("wsiamf.slides.remote")

@@ -10,7 +10,9 @@ from wsiamf.errors import UnsupportedSlideError
 from wsiamf.slides.byte_ranges import RemoteRanges
 from wsiamf.slides.interface import Slide
 from wsiamf.slides.ome_tiff_slide import OmeTiffSlide
-from wsiamf.slides.remote_file import EXTRA, RemoteFile
+from wsiamf.slides.remote_file import EXTRA, RemoteFile, file_system
+from wsiamf.slides.remote_zarr import SUFFIX as ZARR_SUFFIX
+from wsiamf.slides.remote_zarr import open_remote_zarr, remote_zarr_fingerprint
 from wsiamf.slides.resolution import Resolution
 from wsiamf.slides.tiff_layout import open_tiff, vendor_of
 from wsiamf.slides.tifffile_slide import TifffileSlide
@@ -43,7 +45,9 @@ def open_remote(url: Url, given: Resolution | None) -> Slide:
         UnsupportedSlideError: It is of a kind that is read from a local disk only, or damaged, or a package is missing.
         SlideReadError: It cannot be reached or may not be read.
     """
-    _refuse_local_only(url)
+    refuse_unreadable(url)
+    if url.suffix.lower() == ZARR_SUFFIX:
+        return open_remote_zarr(url, given)
     remote = RemoteFile(url)
     _refuse_no_tiff(remote)
     with open_tiff(url, remote) as tiff:
@@ -55,8 +59,8 @@ def open_remote(url: Url, given: Resolution | None) -> Slide:
 
 def remote_fingerprint(url: Url) -> str:
     """``Slide.fingerprint`` of the slide at an address, without opening it; errors as of ``open_remote``."""
-    _refuse_local_only(url)
-    return RemoteFile(url).fingerprint()
+    refuse_unreadable(url)
+    return remote_zarr_fingerprint(url) if url.suffix.lower() == ZARR_SUFFIX else RemoteFile(url).fingerprint()
 
 
 def _open_vendors(remote: RemoteRanges, given: Resolution | None) -> Slide:
@@ -68,11 +72,13 @@ def _open_vendors(remote: RemoteRanges, given: Resolution | None) -> Slide:
     return slide
 
 
-def _refuse_local_only(url: Url) -> None:
+def refuse_unreadable(url: Url) -> None:
+    """``slides.refuse_unreadable_address``."""
     if (kind := _LOCAL_ONLY.get(url.suffix.lower())) is not None:
         raise UnsupportedSlideError(f"{url}: {kind}; {_COPY}.")
     if not url.name:
         raise UnsupportedSlideError(f"{url}: names no file; give the slide's whole address.")
+    file_system(url)
 
 
 def _refuse_no_tiff(remote: RemoteRanges) -> None:
@@ -81,5 +87,6 @@ def _refuse_no_tiff(remote: RemoteRanges) -> None:
         raise UnsupportedSlideError(f"{remote.url}: {_LOCAL_ONLY['.dcm']}; {_COPY}.")
     if not head.startswith(_TIFF_STARTS):
         raise UnsupportedSlideError(
-            f"{remote.url}: no TIFF, and of other files only OME-Zarr is read from an address; check it, or {_COPY}."
+            f"{remote.url}: no TIFF, and of other kinds only OME-Zarr (a name that ends in .zarr) is read from an address; "
+            f"check it, or {_COPY}."
         )

@@ -36,7 +36,7 @@ _BLOCK: Final = 1 << 17
 _KEPT_BLOCKS: Final = 128
 """Of the header: 16 MiB."""
 
-_WEB: Final = frozenset({"http", "https"})
+WEB: Final = frozenset({"http", "https"})
 _PARTIAL: Final = 206
 _DENIED: Final = frozenset({401, 403})
 _NOT_THERE: Final = frozenset({404, 410})
@@ -121,29 +121,22 @@ class RemoteFile(RemoteRanges):
 
     def _find(self) -> int:
         """Bytes in all; of a web server's file the first block as well, since one request gives both."""
-        if self._url.protocol in _WEB:
-            size, data = self._wait(_first_block, self.fs, self.path)
+        if self._url.protocol in WEB:
+            size, data = _wait(self.fs, _first_block, self.fs, self.path)
             self._keep(0, data)
             return int(size)
-        info = self._wait(self.fs._info, self.path) if _is_async(self.fs) else self.fs.info(self.path)
+        info = _wait(self.fs, self.fs._info, self.path) if _is_async(self.fs) else self.fs.info(self.path)
         if info["type"] != "file":
             raise IsADirectoryError("it is a folder")
         return int(info["size"])
 
     def _fetch(self, start: int, end: int) -> bytes:
-        if _is_async(self.fs):
-            data = self._wait(self.fs._cat_file, self.path, start=start, end=end)
-        else:
-            data = self.fs.cat_file(self.path, start=start, end=end)
+        data = fetch(self.fs, self.path, start, end)
         if len(data) > end - start:
             raise _NoRangesError
         if len(data) < end - start:
             raise _ShortError(f"{len(data):,} of {end - start:,} bytes came")
-        return bytes(data)
-
-    def _wait(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """What a coroutine of the file system gives, or a ``TimeoutError``."""
-        return sync(self.fs.loop, work, *args, timeout=TIMEOUT_S, **kwargs)
+        return data
 
     def _try(self, done: str, work: Callable[[], T]) -> T:
         return tried(self._url, done, work)
@@ -156,7 +149,7 @@ def file_system(url: Url) -> tuple[Any, str]:
         UnsupportedSlideError: The protocol is not known, or the package for it is missing.
     """
     try:
-        fs, path = fsspec.core.url_to_fs(url.full, **_options(url))
+        fs, path = fsspec.core.url_to_fs(url.full, **options(url))
     except ImportError as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise UnsupportedSlideError(f"{url}: a package is missing ({reason}); run {EXTRA}.") from None
@@ -185,8 +178,8 @@ def tried(url: Url, done: str, work: Callable[[], T]) -> T:
         try:
             return work()
         except Exception as error:  # noqa: BLE001 - each protocol's package has errors of its own
-            if pause is None or not _may_pass(error):
-                refused = _refusal(url, done, error)
+            if pause is None or not may_pass(error):
+                refused = refusal(url, done, error)
                 break
             _log.info("%s: %s; trying again", url, _reason(url, error))
         time.sleep(pause)
@@ -204,9 +197,9 @@ class _Stream(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no types
         return self._file.read_kept(start, end)
 
 
-def _options(url: Url) -> dict[str, Any]:
+def options(url: Url) -> dict[str, Any]:
     """What the file system of a protocol is made with; users set the rest by fsspec's and the stores' own configuration."""
-    if url.protocol not in _WEB:
+    if url.protocol not in WEB:
         return {}
     return {
         "encoded": "%" in url.full,  # a signature must reach the server as it was written
@@ -230,11 +223,25 @@ async def _first_block(fs: Any, path: str) -> tuple[int, bytes]:
     return size, data
 
 
+def fetch(fs: Any, path: str, start: int | None = None, end: int | None = None) -> bytes:
+    """Bytes of an object, all where no range is given; what fails is the file system's own error, or a ``TimeoutError``."""
+    if start is not None and start == end:
+        return b""
+    if _is_async(fs):
+        return bytes(_wait(fs, fs._cat_file, path, start=start, end=end))
+    return bytes(fs.cat_file(path, start=start, end=end))
+
+
+def _wait(fs: Any, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a coroutine of a file system gives, or a ``TimeoutError``."""
+    return sync(fs.loop, work, *args, timeout=TIMEOUT_S, **kwargs)
+
+
 def _is_async(fs: Any) -> bool:
     return isinstance(fs, AsyncFileSystem)
 
 
-def _may_pass(error: Exception) -> bool:
+def may_pass(error: Exception) -> bool:
     """Whether another try may do better."""
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | _NoRangesError | ImportError):
         return False
@@ -248,7 +255,8 @@ def _status(error: Exception) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def _refusal(url: Url, done: str, error: Exception) -> SlideNotFoundError | SlideReadError | UnsupportedSlideError:
+def refusal(url: Url, done: str, error: Exception) -> SlideNotFoundError | SlideReadError | UnsupportedSlideError:
+    """What is said of a reading that failed for good; arguments as of ``tried``."""
     status = _status(error)
     if isinstance(error, FileNotFoundError) or status in _NOT_THERE:
         return SlideNotFoundError(f"{url}: no such slide at this address; check it.")
@@ -264,7 +272,7 @@ def _refusal(url: Url, done: str, error: Exception) -> SlideNotFoundError | Slid
         )
     if isinstance(error, IsADirectoryError):
         return UnsupportedSlideError(f"{url}: a folder, not a slide; name the slide's file.")
-    tries = f" after {len(PAUSES_S) + 1} tries" if _may_pass(error) else ""
+    tries = f" after {len(PAUSES_S) + 1} tries" if may_pass(error) else ""
     return SlideReadError(f"{url}: cannot be {done}{tries}: {_reason(url, error)}.")
 
 
