@@ -80,6 +80,8 @@ class Handler(BaseHTTPRequestHandler):
     """Answers GET, with ranges."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # head and body in one packet, else each answer waits 40 ms
+    disable_nagle_algorithm = True
     content: WebServer
 
     def do_GET(self) -> None:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Final
 
 from wsiamf.addresses import Url
-from wsiamf.errors import UnsupportedSlideError
+from wsiamf.errors import SlideError, UnsupportedSlideError
 from wsiamf.slides.byte_ranges import RemoteRanges
 from wsiamf.slides.interface import Slide
 from wsiamf.slides.ome_tiff_slide import OmeTiffSlide
@@ -49,6 +49,21 @@ def open_remote(url: Url, given: Resolution | None) -> Slide:
     if url.suffix.lower() == ZARR_SUFFIX:
         return open_remote_zarr(url, given)
     remote = RemoteFile(url)
+    try:
+        slide = _open_tiff(remote, given)
+    except UnsupportedSlideError:
+        remote.raise_lost()
+        raise
+    try:
+        remote.raise_lost()
+    except SlideError:
+        slide.close()
+        raise
+    return slide
+
+
+def _open_tiff(remote: RemoteRanges, given: Resolution | None) -> Slide:
+    url = remote.url
     _refuse_no_tiff(remote)
     with open_tiff(url, remote) as tiff:
         vendor, is_ome = vendor_of(url, tiff), bool(tiff.is_ome)

@@ -20,7 +20,7 @@ from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.spec import AbstractBufferedFile
 
 from wsiamf.addresses import Url
-from wsiamf.errors import SlideNotFoundError, SlideReadError, UnsupportedSlideError
+from wsiamf.errors import SlideError, SlideNotFoundError, SlideReadError, UnsupportedSlideError
 from wsiamf.files import FINGERPRINT_END, fingerprint_of_ends
 from wsiamf.slides.byte_ranges import RemoteRanges
 
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 TIMEOUT_S: Final = 30.0
 """Of one request; what takes longer is tried again."""
 
-PAUSES_S: Final = (0.5, 2.0)
+PAUSES_S: Final[tuple[float, ...]] = (0.5, 2.0)
 """Before the second and the third try."""
 
 _BLOCK: Final = 1 << 17
@@ -44,6 +44,7 @@ _WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429})
 _FIRST_SERVER_FAULT: Final = 500
 _TOTAL: Final = re.compile(r"bytes \d+-\d+/(\d+)")
 EXTRA: Final = "pip install 'wsiamf[remote]'"
+_OF_THE_EXTRA: Final = frozenset({"http", "https", "s3", "s3a"})
 
 T = TypeVar("T")
 
@@ -72,6 +73,7 @@ class RemoteFile(RemoteRanges):
         self._url = url
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = Lock()
+        self._lost: SlideError | None = None
         self.fs, self.path = file_system(url)
         self._size = self._try("opened", self._find)
 
@@ -94,15 +96,19 @@ class RemoteFile(RemoteRanges):
             return b""
         first, last = start // _BLOCK, (end - 1) // _BLOCK
         with self._lock:
-            missing = [number for number in range(first, last + 1) if number not in self._blocks]
-            if missing:
-                self._keep(missing[0], self.read(missing[0] * _BLOCK, (missing[-1] + 1 - missing[0]) * _BLOCK))
+            self._fill(first, last)
             data = b"".join(self._blocks[number] for number in range(first, last + 1))
             for number in range(first, last + 1):
                 self._blocks.move_to_end(number)
             while len(self._blocks) > _KEPT_BLOCKS:
                 self._blocks.popitem(last=False)
         return data[start - first * _BLOCK : end - first * _BLOCK]
+
+    def raise_lost(self) -> None:
+        """Raise if a kept reading failed since the last call: what parses a header may pass over it."""
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            raise lost
 
     def stream(self) -> BinaryIO:
         return cast(BinaryIO, _Stream(self))
@@ -114,6 +120,16 @@ class RemoteFile(RemoteRanges):
         head = self.read_kept(0, FINGERPRINT_END)
         tail = self.read_kept(max(0, self._size - FINGERPRINT_END), self._size)
         return fingerprint_of_ends([(self._size, head, tail)])
+
+    def _fill(self, first: int, last: int) -> None:
+        missing = [number for number in range(first, last + 1) if number not in self._blocks]
+        if not missing:
+            return
+        try:
+            self._keep(missing[0], self.read(missing[0] * _BLOCK, (missing[-1] + 1 - missing[0]) * _BLOCK))
+        except SlideError as error:
+            self._lost = error
+            raise
 
     def _keep(self, first: int, data: bytes) -> None:
         for number in range(-(-len(data) // _BLOCK)):
@@ -152,12 +168,14 @@ def file_system(url: Url) -> tuple[Any, str]:
         fs, path = fsspec.core.url_to_fs(url.full, **options(url))
     except ImportError as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise UnsupportedSlideError(f"{url}: a package is missing ({reason}); run {EXTRA}.") from None
+        package = getattr(error.__cause__, "name", None) or error.name or "it"
+        remedy = f"run {EXTRA}" if url.protocol in _OF_THE_EXTRA else f"run pip install {package}"
+        raise UnsupportedSlideError(f"{url}: a package is missing ({reason}); {remedy}.") from None
     except ValueError as error:
         if "Protocol not known" not in str(error):
             raise UnsupportedSlideError(f"{url}: no usable address: {_reason(url, error)}.") from None
         raise UnsupportedSlideError(
-            f"{url}: {url.protocol}:// is no protocol that is known; s3, gs, https and http are read after {EXTRA}."
+            f"{url}: {url.protocol}:// is no protocol that is known; {EXTRA} reads s3, https and http."
         ) from None
     return fs, path
 
