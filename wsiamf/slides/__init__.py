@@ -7,6 +7,7 @@ from wsiamf.slides.images import read_image
 from wsiamf.slides.interface import Slide, TileGrid, Tiles
 from wsiamf.slides.opening import open_slide, read_fingerprint, refuse_unreadable_address
 from wsiamf.slides.parts import dicom_series
+from wsiamf.slides.waiting import work_through
 
 __all__ = [
     "Slide",
@@ -18,4 +19,5 @@ __all__ = [
     "read_image",
     "refuse_unreadable_address",
     "slide_facts",
+    "work_through",
 ]

@@ -40,6 +40,9 @@ class Tiles(ABC):
     They live as long as the slide that gave them.
     """
 
+    waits: bool = False
+    """Whether each is waited for, as over a network, so that it is best to ask for many at once."""
+
     @property
     @abstractmethod
     def grid(self) -> TileGrid:

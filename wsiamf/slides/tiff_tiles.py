@@ -48,6 +48,7 @@ class TiffTiles(Tiles):
         self._options = {name: value for name, value in given.items() if value is not None}
         self._offsets, self._counts = tuple(page.dataoffsets), tuple(page.databytecounts)
         self._own: LocalRanges | None = None
+        self.waits = ranges is not None
         if ranges is None:
             ranges = self._own = LocalRanges(Path(page.parent.filehandle.path))
         self._ranges = ranges
@@ -113,6 +114,8 @@ class RawRows(Tiles):
         ranges: The page's file.
     """
 
+    waits = True
+
     def __init__(self, page: Any, background: tuple[int, int, int], ranges: ByteRanges) -> None:
         self._page, self._background, self._ranges = page, background, ranges
         self._name = str(page.parent.filehandle.name)
@@ -148,6 +151,7 @@ class JoinedTiles(Tiles):
 
     def __init__(self, colours: Sequence[TiffTiles]) -> None:
         self._colours = colours
+        self.waits = any(tiles.waits for tiles in colours)
 
     @property
     def grid(self) -> TileGrid:

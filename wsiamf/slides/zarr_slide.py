@@ -54,7 +54,8 @@ class ZarrSlide(DescribedSlide):
         self._fingerprint_store = fingerprint_store
         picture, arrays = open_levels(path.name, self._open_group)
         super().__init__(path, _describe(picture, arrays), given)
-        self._levels = [_ZarrTiles(path.name, picture.axes, array) for array in arrays]
+        waits = open_group is not None
+        self._levels = [_ZarrTiles(path.name, picture.axes, array, waits=waits) for array in arrays]
         self._cached = [
             CachedTiles(tiles, size, self.background)
             for tiles, size in zip(self._levels, self.level_dimensions, strict=True)
@@ -90,8 +91,9 @@ class ZarrSlide(DescribedSlide):
 class _ZarrTiles(Tiles):
     """The chunks of one level; of a sharded array the chunks inside its shards. Channels in chunks of their own are joined."""
 
-    def __init__(self, name: str, axes: Sequence[str], array: zarr.Array[Any]) -> None:
+    def __init__(self, name: str, axes: Sequence[str], array: zarr.Array[Any], *, waits: bool) -> None:
         self._name = name
+        self.waits = waits
         self._axes = axes
         self._array = array
         self._grid = _grid(axes, array)
