@@ -16,7 +16,7 @@ from wsiamf.cohort.places import RESERVED_NAMES
 from wsiamf.cohort.problems import Problems
 from wsiamf.errors import CandidateError, ConfigError
 from wsiamf.slide_names import result_folder_name
-from wsiamf.slides import dicom_series
+from wsiamf.slides import dicom_series, dicom_slides, is_slide_folder
 
 _HIDDEN: Final = ".wsiamf-"
 _RESERVED: Final = frozenset(map(str.casefold, RESERVED_NAMES))
@@ -69,7 +69,7 @@ def check_items(
 
 def _check_files(draft: Draft, problems: Problems) -> None:
     item = draft.item
-    of_slide = "name the .mrxs file beside it, or one of the .dcm files in it"
+    of_slide = "name the .mrxs file beside it, an OME-Zarr folder, or one that holds a single DICOM series"
     _check_file(draft, "slide", item.slide, of_slide, problems)
     if item.points is not None:
         _check_file(draft, "points", item.points, "name the points file itself", problems)
@@ -81,7 +81,7 @@ def _check_file(draft: Draft, column: str, path: Path, of_folder: str, problems:
     """Note why a file cannot be read."""
     try:
         if path.is_dir():
-            reason = f"is a folder; {of_folder}"
+            reason = "" if column == "slide" and is_slide_folder(path) else f"is a folder; {of_folder}"
         elif not path.exists():
             reason = "no such file; correct the path (relative ones start at the manifest's folder)"
         elif not path.is_file():
@@ -135,6 +135,9 @@ def _slide_key(draft: Draft) -> object:
     """One key for all paths and files that are the same slide."""
     try:
         path = Path(os.path.realpath(draft.item.slide))
+        if path.is_dir():
+            series = next(iter(dicom_slides(path)), None)
+            return path if series is None else (path, series)
         series = dicom_series(path) if path.suffix.lower() == ".dcm" else None
     except (OSError, ValueError):  # noted as a file that cannot be read
         return draft.item.slide

@@ -6,13 +6,16 @@ from wsiamf.slides.facts import slide_facts
 from wsiamf.slides.images import read_image
 from wsiamf.slides.interface import Slide, TileGrid, Tiles
 from wsiamf.slides.opening import open_slide, read_fingerprint
-from wsiamf.slides.parts import dicom_series
+from wsiamf.slides.parts import dicom_series, dicom_slides, is_ome_zarr, is_slide_folder
 
 __all__ = [
     "Slide",
     "TileGrid",
     "Tiles",
     "dicom_series",
+    "dicom_slides",
+    "is_ome_zarr",
+    "is_slide_folder",
     "open_slide",
     "read_fingerprint",
     "read_image",
