@@ -22,7 +22,7 @@ JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
 JPEG_LS_LOSSLESS = "1.2.840.10008.1.2.4.80"
 _ROOT = "1.2.826.0.1.3680043.10.1234"
 
-Encode = Callable[[NDArray[np.uint8]], bytes]
+Encode = Callable[[NDArray[np.uint8]], bytes | bytearray]
 _ENCODERS: dict[str, Encode] = {
     UNCOMPRESSED: lambda tile: tile.tobytes(),
     JPEG_2000_LOSSLESS: lambda tile: imagecodecs.jpeg2k_encode(tile, codecformat="j2k", reversible=True, mct=False),
@@ -79,10 +79,10 @@ def _dataset(path: Path, pixels: NDArray[np.uint8], tile: int, syntax: str, sop_
     height, width = pixels.shape[:2]
     frames = [_ENCODERS[syntax](frame) for frame in _frames(pixels, tile)]
     if syntax == UNCOMPRESSED:
-        joined = b"".join(frames)
+        joined = b"".join(map(bytes, frames))
         dataset.PixelData = joined + b"\0" * (len(joined) % 2)
     else:
-        dataset.PixelData = encapsulate(frames)
+        dataset.PixelData = encapsulate([bytes(frame) for frame in frames])
         dataset["PixelData"].is_undefined_length = True
     dataset.NumberOfFrames = len(frames)
     dataset.Rows = dataset.Columns = tile

@@ -122,7 +122,7 @@ def write_ome_tiff(
     options = {"photometric": "rgb", "tile": (64, 64), "compression": "deflate"} | page_options
     if planar:
         options["planarconfig"] = "separate"
-    stated = {} if mpp is None else dict(zip(("PhysicalSizeX", "PhysicalSizeY"), mpp, strict=True))
+    stated: dict[str, Any] = {} if mpp is None else dict(zip(("PhysicalSizeX", "PhysicalSizeY"), mpp, strict=True))
     if stated:
         stated |= {"PhysicalSizeXUnit": unit, "PhysicalSizeYUnit": unit}
     metadata = {"axes": "CYX" if planar else "YXS"} | stated

@@ -33,6 +33,8 @@ class SlideCase:
         tile: (width, height) of the tiles of level 0; None where there are none.
         raw_tiles: Whether tiles (or strips) of level 0 can be had one by one.
         tolerance: Grey levels by which another decoder may differ.
+        bounds: The part of level 0 that the file says was scanned; None where it names none.
+        beside: Further files of the same slide, which it knows by their names.
         last_byte: Place of the last byte that may be altered without harm to the file.
     """
 
@@ -45,6 +47,8 @@ class SlideCase:
     tile: tuple[int, int] | None = None
     raw_tiles: bool = True
     tolerance: int = 0
+    bounds: Bounds | None = None
+    beside: tuple[Path, ...] = ()
     last_byte: int = -1
 
     def expected(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -72,6 +76,10 @@ class SlideCase:
         folder.mkdir(parents=True, exist_ok=True)
         if self.path.is_dir():
             return Path(shutil.copytree(self.path, folder / name))
+        if (data := self.path.with_suffix("")).is_dir():  # of an MRXS
+            shutil.copytree(data, (folder / name).with_suffix(""))
+        for part in self.beside:
+            shutil.copyfile(part, folder / part.name)
         for number, other in enumerate(self.others):
             shutil.copyfile(other, folder / f"{number}-{name}")
         return Path(shutil.copyfile(self.path, folder / name))
@@ -158,6 +166,8 @@ class SlideContract:
     @pytest.mark.parametrize("place", [(-(10**13), 0), (0, -(10**13)), (10**13, 10**13), (-64, 0), (0, -64)])
     def test_wholly_beyond_all_is_white(self, slide: Slide, place: tuple[int, int]) -> None:
         for level in range(slide.level_count):
+            if min(place) == -64 and slide.level_downsamples[level] > 8:
+                continue  # 8 px of the level reach the slide from there
             region = slide.read_region(place, level, (8, 8))
             assert region.shape == (8, 8, 3)
             assert (region == 255).all()
@@ -260,5 +270,5 @@ class SlideContract:
         with second:
             case.check(second, 3, 5, 0, 40, 30)
 
-    def test_bounds_are_the_whole_slide_where_the_file_names_none(self, slide: Slide) -> None:
-        assert slide.bounds == Bounds(0, 0, *slide.dimensions)
+    def test_bounds_are_the_whole_slide_where_the_file_names_none(self, case: SlideCase, slide: Slide) -> None:
+        assert slide.bounds == (case.bounds or Bounds(0, 0, *slide.dimensions))

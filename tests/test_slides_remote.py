@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 
 from tests.coordinate_slide import coordinate_coded, write_plain_tiff, write_pyramid_tiff
 from tests.made_ome import halves, write_ome_tiff, write_ome_zarr
+from tests.made_vendor_slides import jpeg_stream, write_ndpi, write_philips, write_scn, write_trestle, write_ventana
 from tests.remote_store import MemoryCase, put_in_memory
 from tests.slide_contract import SlideContract
 from tests.test_slides_backends import openslide_levels
-from wsiamf.slides import open_slide, read_fingerprint
+from wsiamf.errors import UnsupportedSlideError
+from wsiamf.slides import Slide, open_slide, read_fingerprint
 
 PIXELS = coordinate_coded(300, 200)
 TILE = (64, 64)
@@ -84,6 +87,43 @@ class TestOmeZarr05ShardedInMemory(SlideContract):
         path = tmp_path_factory.mktemp("zarr3") / "three.ome.zarr"
         write_ome_zarr(path, levels, version="0.5", axes="cyx", shard=128)
         return MemoryCase(put_in_memory(path, "contract/three.ome.zarr"), "zarr", "ome-zarr", levels, 0.25, tile=TILE)
+
+
+class TestNdpiInMemory(SlideContract):
+    """Restart intervals are its tiles; the coarser levels that OpenSlide adds are not there."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def case(cls, tmp_path_factory: pytest.TempPathFactory) -> MemoryCase:
+        streams = [jpeg_stream(level, restart_blocks=8) for level in halves(coordinate_coded(256, 192), 2)]
+        path = tmp_path_factory.mktemp("ndpi") / "slide.ndpi"
+        write_ndpi(path, list(zip(streams, [(256, 192), (128, 96)], strict=True)))
+        url, levels = put_in_memory(path, "contract/slide.ndpi"), openslide_levels(path)[:2]
+        return MemoryCase(url, "tiffslide", "hamamatsu", levels, 0.25, tile=(64, 8), last_byte=-9)
+
+    def test_says_where_it_lies_on_the_glass(self, slide: Slide) -> None:
+        assert slide.frame.centre_offset_nm == (1_000_000.0, -2_000_000.0)
+        assert slide.properties["openslide.objective-power"] == "40"
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "maker"),
+    [
+        (write_scn, "slide.tif", "Leica"),
+        (write_philips, "slide.tif", "Philips"),
+        (write_ventana, "slide.tif", "Ventana"),
+        (write_trestle, "slide.tif", "Trestle"),
+        (write_ventana, "slide.bif", "a Ventana slide"),
+        (write_scn, "slide.scn", "a Leica slide"),
+    ],
+)
+def test_formats_whose_layout_only_openslide_knows_are_not_read_as_plain_tiffs(
+    write: Callable[..., Path], name: str, maker: str, tmp_path: Path
+) -> None:
+    options = {"offset": (64, 32), "whole": (400, 300)} if write is write_scn else {}
+    path = write(tmp_path / name, halves(coordinate_coded(256, 192), 2), **options)
+    with pytest.raises(UnsupportedSlideError, match=f"{maker}.*; copy it to a local disk first"):
+        open_slide(put_in_memory(path, f"vendors/{write.__name__}/{name}"))
 
 
 @pytest.mark.parametrize("kind", ["svs", "tiff", "strips", "ome", "zarr2", "zarr3"])

@@ -14,7 +14,7 @@ from wsiamf.cohort.items import Item
 from wsiamf.cohort.problems import Problems
 from wsiamf.errors import ConfigError, ManifestError, WsiamfError
 from wsiamf.slide_names import is_slide_name, slide_stem
-from wsiamf.slides import dicom_series
+from wsiamf.slides import dicom_series, is_ome_zarr
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +29,17 @@ class _Found:
     """A slide of the folder.
 
     Args:
-        slide_id: Its file's stem; of a folder that holds one DICOM series, the folder's name.
-        path: The file.
+        slide_id: Its file's stem; of an OME-Zarr, or of a folder that holds one DICOM series, the folder's name.
+        path: The file, or the folder of an OME-Zarr.
     """
 
     slide_id: str
     path: Path
+
+    @property
+    def points_stem(self) -> str:
+        """What its points file is called but for the suffix: ``a`` for ``a.svs`` and for ``a.ome.zarr``."""
+        return slide_stem(self.slide_id) if self.path.is_dir() else self.slide_id
 
 
 def list_folder(
@@ -42,8 +47,8 @@ def list_folder(
 ) -> list[Item]:
     """The slides of a folder in the order of their names, each with its points.
 
-    A slide is a file with a slide's suffix; the files of one DICOM series, in the folder or in a folder of their own in it,
-    are one slide. Other files are left out; a note in the log counts them.
+    A slide is a file with a slide's suffix, or an OME-Zarr folder; the files of one DICOM series, in the folder or in a
+    folder of their own in it, are one slide. Other files are left out; a note in the log counts them.
 
     Args:
         slides: The folder.
@@ -81,7 +86,7 @@ def _slides_of(folder: Path) -> list[_Found]:
     left_out = [file for file in files if not is_slide_name(file.name)]
     for entry in entries:
         if entry.is_dir() and entry.name not in companions:
-            inside = list(_series_in(entry))
+            inside = [_Found(entry.name, entry)] if _is_ome_zarr(entry) else list(_series_in(entry))
             found += inside
             left_out += [] if inside else [entry]
     _note_left_out(folder, left_out)
@@ -113,6 +118,13 @@ def _series_of(file: Path) -> str | None:
         return dicom_series(file)
     except OSError:
         return None  # the checks of the items say so
+
+
+def _is_ome_zarr(folder: Path) -> bool:
+    try:
+        return is_ome_zarr(folder) and not folder.name.startswith(".")
+    except OSError as error:
+        raise ManifestError(f"{folder}: cannot be read ({error.strerror}); check its rights.") from error
 
 
 def _series_in(folder: Path) -> Iterator[_Found]:
@@ -179,14 +191,14 @@ def _matched(
     given: list[Path | None] = []
     used: set[str] = set()
     for row, one in enumerate(found, start=1):
-        files = by_stem.get(one.slide_id, [])
-        used.add(one.slide_id)
+        files = by_stem.get(one.points_stem, [])
+        used.add(one.points_stem)
         if len(files) > 1:
             problems.add(row, f"{one.path.name}: has {_first([file.name for file in files])} as points; keep one.")
         elif not files and not allow_missing_points:
             problems.add(
                 row,
-                f"{one.path.name}: has no points in {folder} (such as {one.slide_id}.csv); add them, "
+                f"{one.path.name}: has no points in {folder} (such as {one.points_stem}.csv); add them, "
                 "or pass --allow-missing-points if it has no candidates.",
             )
         given.append(files[0] if files else None)

@@ -17,7 +17,7 @@ from wsiamf.cohort.places import RESERVED_NAMES
 from wsiamf.cohort.problems import Problems
 from wsiamf.errors import CandidateError, ConfigError, SlideError
 from wsiamf.slide_names import result_folder_name
-from wsiamf.slides import dicom_series, refuse_unreadable_address
+from wsiamf.slides import dicom_series, dicom_slides, is_slide_folder, refuse_unreadable_address
 
 _HIDDEN: Final = ".wsiamf-"
 _RESERVED: Final = frozenset(map(str.casefold, RESERVED_NAMES))
@@ -70,7 +70,7 @@ def check_items(
 
 def _check_files(draft: Draft, problems: Problems) -> None:
     item = draft.item
-    of_slide = "name the .mrxs file beside it, or one of the .dcm files in it"
+    of_slide = "name the .mrxs file beside it, an OME-Zarr folder, or one that holds a single DICOM series"
     if isinstance(item.slide, Url):
         _check_address(draft, item.slide, problems)
     else:
@@ -93,7 +93,7 @@ def _check_file(draft: Draft, column: str, path: Path, of_folder: str, problems:
     """Note why a file cannot be read."""
     try:
         if path.is_dir():
-            reason = f"is a folder; {of_folder}"
+            reason = "" if column == "slide" and is_slide_folder(path) else f"is a folder; {of_folder}"
         elif not path.exists():
             reason = "no such file; correct the path (relative ones start at the manifest's folder)"
         elif not path.is_file():
@@ -149,6 +149,9 @@ def _slide_key(draft: Draft) -> object:
         return draft.item.slide
     try:
         path = Path(os.path.realpath(draft.item.slide))
+        if path.is_dir():
+            series = next(iter(dicom_slides(path)), None)
+            return path if series is None else (path, series)
         series = dicom_series(path) if path.suffix.lower() == ".dcm" else None
     except (OSError, ValueError):  # noted as a file that cannot be read
         return draft.item.slide

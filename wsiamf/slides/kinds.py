@@ -39,13 +39,13 @@ def slide_kind(path: Path) -> Kind:
     if path.is_dir():
         return _folder_kind(path)
     check_is_file(path)
-    if picture_format(path):
-        return Kind.PICTURE
     if is_dicom(path):
         return Kind.DICOM
     vendor = openslide_vendor(path)
     if vendor not in (None, GENERIC_TIFF):
-        return Kind.VENDOR
+        return Kind.VENDOR  # a .mrxs is a JPEG too, so this comes before pictures
+    if picture_format(path):
+        return Kind.PICTURE
     if is_ome_tiff(path):
         return Kind.OME_TIFF
     return Kind.TILED_TIFF if vendor else Kind.PLAIN_TIFF

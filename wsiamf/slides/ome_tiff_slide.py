@@ -44,7 +44,8 @@ class OmeTiffSlide(TifffileSlide):
     def _content(self, path: Address, tiff: tifffile.TiffFile) -> TiffContent:
         refuse_incomplete(path, tiff)
         try:
-            xml = parse_ome_xml(tiff.pages[0].description)
+            first: Any = tiff.pages[0]
+            xml = parse_ome_xml(first.description)
             image = _slide_image(path, xml)
             levels = _levels(path, tiff, image)
         except OmeXmlError as error:

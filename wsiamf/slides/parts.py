@@ -145,18 +145,23 @@ def is_zarr(folder: Path) -> bool:
     return any((folder / name).is_file() for name in _ZARR_ROOT)
 
 
+def is_ome_zarr(folder: Path) -> bool:
+    """Whether a folder is a Zarr store that says it holds a picture.
+
+    Raises:
+        OSError: A file in it cannot be read.
+    """
+    files = [folder / name for name in _ZARR_ROOT if (folder / name).is_file()]
+    return any(key in file.read_bytes() for file in files for key in _PICTURE_KEYS)
+
+
 def is_slide_folder(folder: Path) -> bool:
     """Whether a folder is one slide by itself: an OME-Zarr picture, or the folder of one DICOM series.
 
     Raises:
         OSError: The folder or a file in it cannot be read.
     """
-    if not folder.is_dir():
-        return False
-    if not is_zarr(folder):
-        return len(dicom_slides(folder)) == 1
-    texts = [(folder / name).read_bytes() for name in _ZARR_ROOT if (folder / name).is_file()]
-    return any(key in text for text in texts for key in _PICTURE_KEYS)
+    return is_ome_zarr(folder) or (not is_zarr(folder) and len(dicom_slides(folder)) == 1)
 
 
 def _series_named(path: Path) -> list[bytes]:

@@ -37,6 +37,9 @@ _KEPT_BLOCKS: Final = 128
 """Of the header: 16 MiB."""
 
 WEB: Final = frozenset({"http", "https"})
+_NO_CREDENTIALS: Final = frozenset(
+    {"NoCredentialsError", "PartialCredentialsError"}
+)  # of botocore, which need not be there
 _PARTIAL: Final = 206
 _DENIED: Final = frozenset({401, 403})
 _NOT_THERE: Final = frozenset({404, 410})
@@ -263,6 +266,8 @@ def may_pass(error: Exception) -> bool:
     """Whether another try may do better."""
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | _NoRangesError | ImportError):
         return False
+    if type(error).__name__ in _NO_CREDENTIALS:
+        return False
     status = _status(error)
     return status is None or status >= _FIRST_SERVER_FAULT or status in _WORTH_ANOTHER_TRY
 
@@ -283,6 +288,11 @@ def refusal(url: Url, done: str, error: Exception) -> SlideNotFoundError | Slide
         return SlideReadError(
             f"{url}: access is denied{code}, or there is no such slide; check the address, and the credentials or whether a "
             "signed address has expired."
+        )
+    if type(error).__name__ in _NO_CREDENTIALS:
+        return SlideReadError(
+            f"{url}: no credentials for this store were found; name them (AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY), or set FSSPEC_S3='{\"anon\": true}' for a public one."
         )
     if isinstance(error, _NoRangesError):
         return SlideReadError(

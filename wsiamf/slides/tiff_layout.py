@@ -43,6 +43,7 @@ _VENDOR_FLAGS: Final = {
     "indica": "Indica Labs",
     "sis": "Olympus",
 }
+_TRESTLE: Final = "MedScan"  # of which tifffile has no flag; its tiles overlap
 _VENDOR_SUFFIXES: Final = {
     ".svs",
     ".ndpi",
@@ -102,6 +103,8 @@ def refuse_incomplete(path: Address, tiff: tifffile.TiffFile) -> None:
     if not len(tiff.pages) or _next_directory(tiff) != 0:
         raise UnsupportedSlideError(_incomplete(path, "its directory ends after the end of the file"))
     for page in all_pages(tiff):
+        if _values_beyond(tiff, page, size):
+            raise UnsupportedSlideError(_incomplete(path, "the value of a tag lies beyond its end"))
         if len(page.pages or ()) != len(page.subifds or ()):
             raise UnsupportedSlideError(_incomplete(path, "a sub-directory ends after the end of the file"))
         counts = np.asarray(page.databytecounts, dtype=np.int64)
@@ -128,6 +131,8 @@ def refuse_vendor(path: Address, tiff: tifffile.TiffFile) -> None:
 def vendor_of(path: Address, tiff: tifffile.TiffFile) -> str | None:
     """Whose slide a file is, by its tags or its suffix; None for a plain TIFF."""
     vendor = next((name for flag, name in _VENDOR_FLAGS.items() if getattr(tiff, f"is_{flag}")), None)
+    if vendor is None and len(tiff.pages) and str(tiff.pages[0].tags.valueof("Software")).startswith(_TRESTLE):
+        return "Trestle"
     if vendor is None and path.suffix.lower() in _VENDOR_SUFFIXES:
         return f"by its suffix, {path.suffix}"
     return vendor
@@ -203,6 +208,21 @@ def _next_directory(tiff: tifffile.TiffFile) -> int | None:
     tiff.filehandle.seek(position)
     data = tiff.filehandle.read(tiff.tiff.offsetsize)
     return int(struct.unpack(tiff.tiff.offsetformat, data)[0]) if len(data) == tiff.tiff.offsetsize else None
+
+
+def _values_beyond(tiff: tifffile.TiffFile, page: Any, size: int) -> bool:
+    """Whether a directory names a value after the end of the file, such as a description; tifffile leaves those out."""
+    words = tiff.tiff
+    tiff.filehandle.seek(page.offset)
+    (count,) = struct.unpack(words.tagnoformat, tiff.filehandle.read(words.tagnosize))
+    entries = tiff.filehandle.read(count * words.tagsize)
+    for start in range(0, len(entries) - words.tagsize + 1, words.tagsize):
+        _, kind = struct.unpack_from(words.tagformat1, entries, start)
+        n_values, value = struct.unpack_from(words.tagformat2, entries, start + struct.calcsize(words.tagformat1))
+        n_bytes = n_values * struct.calcsize(tifffile.TIFF.DATA_FORMATS.get(kind, ""))
+        if n_bytes > words.offsetsize and struct.unpack(words.offsetformat, value)[0] + n_bytes > size:
+            return True
+    return False
 
 
 def _incomplete(path: Address, what: str) -> str:

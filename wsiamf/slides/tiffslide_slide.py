@@ -16,7 +16,7 @@ import tiffslide
 from wsiamf.addresses import Address
 from wsiamf.errors import UnsupportedSlideError
 from wsiamf.slides.byte_ranges import RemoteRanges
-from wsiamf.slides.tiff_layout import READ_FAILURES, refuse_incomplete
+from wsiamf.slides.tiff_layout import READ_FAILURES, refuse_incomplete, vendor_of
 from wsiamf.slides.tifffile_slide import TiffContent, TifffileSlide
 
 _VENDORS: Final = {"svs": "aperio", "ndpi": "hamamatsu"}
@@ -60,7 +60,8 @@ class TiffslideSlide(TifffileSlide):
         vendor = next((word for flag, word in _VENDORS.items() if getattr(tiff, f"is_{flag}")), None)
         if vendor is None:
             raise UnsupportedSlideError(
-                f"{path}: a vendor's slide that only OpenSlide reads in full; copy it to a local disk first."
+                f"{path}: a vendor's slide ({vendor_of(path, tiff)}) that only OpenSlide reads in full; copy it to a local "
+                "disk first."
             )
         if vendor == _CHECKED:
             refuse_incomplete(path, tiff)
@@ -112,7 +113,7 @@ def _properties(found: Mapping[str, Any], vendor: str) -> dict[str, str]:
     properties = {
         key.replace(_TIFFSLIDES, _OPENSLIDES, 1): _text(value)
         for key, value in found.items()
-        if value is not None and not key.startswith((f"{_TIFFSLIDES}series-", f"{_TIFFSLIDES}level[", "aperio."))
+        if value not in (None, "") and not key.startswith((f"{_TIFFSLIDES}series-", f"{_TIFFSLIDES}level[", "aperio."))
     }
     if vendor == "aperio":
         properties |= _aperio_properties(properties.get("tiff.ImageDescription", ""))
