@@ -98,7 +98,7 @@ class TestCompare:
         rows = ("s1,ann,A,12,3", "s9,ann,A,1,0", "s2,ann,C,4,1", "s2,ann,A,3,1", "s3,ann,A,7,0")
         notes = compare(out, counts_file(tmp_path, *rows), bands=(5, 13))["notes"]
         assert "Readers' cases that the results do not hold: s9." in notes
-        assert "Readers' regions that the results do not hold (screen with --regions): s2: C." in notes
+        assert "Readers' regions that the results do not hold (screen or cohort with --regions): s2: C." in notes
         assert "Regions that no reader counted: s1: B, s4: A." in notes
         assert "ann: 1 regions with a count below the first band are left out of kappa." in notes
         assert any(note.startswith("Fewer than 10 regions") and "ann (mc, 3)" in note for note in notes)
