@@ -25,7 +25,9 @@ SCHEMA = "wsiamf.diff/1"
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON: every slide, its counts, and its figures that changed."
 )
-@click.option("--exit-code", is_flag=True, help="End with 1 where a class, a count (a named region's too) or a status differs.")
+@click.option(
+    "--exit-code", is_flag=True, help="End with 1 where a class, a count (a named region's too) or a status differs."
+)
 def diff(a: Path, b: Path, as_csv: bool, as_json: bool, exit_code: bool) -> int | None:
     """Compare two runs, of a cohort or of one slide: which figures changed class from A to B, and why.
 

@@ -219,9 +219,7 @@ def _by_stem(files: Iterable[Path]) -> dict[str, list[Path]]:
     return by_stem
 
 
-def _own_file(
-    row: int, one: _Found, by_stem: Mapping[str, list[Path]], what: str, problems: Problems
-) -> Path | None:
+def _own_file(row: int, one: _Found, by_stem: Mapping[str, list[Path]], what: str, problems: Problems) -> Path | None:
     """A slide's file; noted where there are several."""
     files = by_stem.get(one.slide_id, [])
     if len(files) > 1:
