@@ -127,23 +127,27 @@ def test_hovernext_tables_are_in_qupaths_frame(tmp_path: Path) -> None:
     assert read(tmp_path, b"x\ty\tname\tcolor\n1\t2\tmy points\t-256\n").format == "qupath-points"
 
 
-@pytest.mark.parametrize(
-    ("mpp", "factor"), [(0.25, 2.0), (0.2425, 2.0), (0.22, 2.0), (0.5, 1.0), (0.97, 0.5), (0.1214, 4.0)]
-)
-def test_hovernext_nuclei_are_px_of_a_magnification(tmp_path: Path, mpp: float, factor: float) -> None:
+@pytest.mark.parametrize(("mpp", "factor"), [(0.25, 2.0), (0.2425, 2.0), (0.2, 2.0), (0.29, 2.0), (0.5, 1.0), (0.4, 1.0)])
+def test_hovernext_nuclei_are_scaled_as_the_program_reads_the_slide(tmp_path: Path, mpp: float, factor: float) -> None:
     data = made.hovernext_nuclei([(7, 100.0, 200.0), (3, 1.0, 2.0), (2, 1.0, 2.0), (7, 300.5, 400.0)])
     found = read(tmp_path, data, slide_of(mpp=mpp))
-    assert (found.format, found.points_frame) == ("hovernext-json", "level0")
+    assert (found.format, found.points_frame) == ("hovernext-json", "qupath")
     assert positions(found) == [(100 * factor, 200 * factor), (300.5 * factor, 400 * factor)]
     assert found.table["candidate_id"].tolist() == ["1", "4"]
     assert found.table["source_row"].tolist() == [1, 4]
     assert found.notes[0] == "2 cells of other classes left out: 'lymphocyte' (1), 'epithelial-cell' (1)"
-    assert f"a level {factor:g} times smaller than level 0" in found.notes[1]
+    assert f"taken as {factor:g} level-0 px a px" in found.notes[1]
 
 
-def test_hovernext_nuclei_at_a_scale_that_nobody_knows(tmp_path: Path) -> None:
+def test_hovernext_nuclei_count_from_the_bounds(tmp_path: Path) -> None:
     data = made.hovernext_nuclei([(7, 100.0, 200.0)])
-    assert "a slide of 0.35 um/px is of no magnification" in refused(tmp_path, data, slide_of(mpp=0.35))
+    assert positions(read(tmp_path, data, MRXS)) == [(3200.0, 2400.0)]
+
+
+@pytest.mark.parametrize("mpp", [0.97, 0.35, 0.18, 0.1214])
+def test_hovernext_nuclei_of_slides_that_it_lays_out_at_mixed_scale(tmp_path: Path, mpp: float) -> None:
+    data = made.hovernext_nuclei([(7, 100.0, 200.0)])
+    assert f"and this one has {mpp:g}" in refused(tmp_path, data, slide_of(mpp=mpp))
     raw = raw_points(tmp_path, "hovernext-json", data)
     assert (raw.unit, raw.x.tolist(), raw.y.tolist()) == ("um", [50.0], [100.0])
 
@@ -220,9 +224,9 @@ def test_points_come_back(tmp_path: Path, points: list[tuple[float, float]], sho
         (made.cellvit([made.cell(x, y, 1) for x, y in points], TYPES), MRXS, points),
         (made.hovernext_table(shown), MRXS, [(x + 3000, y + 2000) for x, y in shown]),
         (
-            made.hovernext_nuclei([(7, x / 2, y / 2) for x, y in points]) if points else made.hovernext_table([]),
-            SLIDE,
-            points,
+            made.hovernext_nuclei([(7, x / 2, y / 2) for x, y in shown]) if shown else made.hovernext_table([]),
+            MRXS,
+            [(x + 3000, y + 2000) for x, y in shown],
         ),
         (store.read_bytes(), MRXS, points),
     ]
