@@ -127,7 +127,9 @@ def test_hovernext_tables_are_in_qupaths_frame(tmp_path: Path) -> None:
     assert read(tmp_path, b"x\ty\tname\tcolor\n1\t2\tmy points\t-256\n").format == "qupath-points"
 
 
-@pytest.mark.parametrize(("mpp", "factor"), [(0.25, 2.0), (0.2425, 2.0), (0.2, 2.0), (0.29, 2.0), (0.5, 1.0), (0.4, 1.0)])
+@pytest.mark.parametrize(
+    ("mpp", "factor"), [(0.25, 2.0), (0.2425, 2.0), (0.2, 2.0), (0.29, 2.0), (0.5, 1.0), (0.4, 1.0)]
+)
 def test_hovernext_nuclei_are_scaled_as_the_program_reads_the_slide(tmp_path: Path, mpp: float, factor: float) -> None:
     data = made.hovernext_nuclei([(7, 100.0, 200.0), (3, 1.0, 2.0), (2, 1.0, 2.0), (7, 300.5, 400.0)])
     found = read(tmp_path, data, slide_of(mpp=mpp))

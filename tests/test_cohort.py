@@ -103,7 +103,8 @@ class TestForty:
             for slide_id, case_id in (("s000", "case-0"), ("s004", "case-2"))
             for name in ("left", "all")
         ]
-        for slide_id, counts in regions.groupby("slide_id"):
+        for slide_id in ("s000", "s004"):
+            counts = regions[regions["slide_id"] == slide_id]
             table = read_predictions(serial / slide_id)
             x = table.loc[table["status"] == "ok", "x"].to_numpy(dtype=float)
             assert counts["n"].tolist() == [(x <= SIDE / 2).sum(), slides.loc[slide_id, "n_ok"]]

@@ -325,8 +325,8 @@ def test_a_real_screening_is_done(tmp_path: Path) -> None:
     model = Classifier(tiny_bundle(tmp_path / "tiny"), device="cpu")
     chosen = options_of(items[0], options).model_dump()
     assert items[0].points is not None
-    files = {"roi": items[0].roi, "regions": items[0].regions}
-    screen_slide(slide, items[0].points, out=tmp_path / "out", **files, model=model, slide_id="007", **chosen)
+    chosen |= {"roi": items[0].roi, "regions": items[0].regions}
+    screen_slide(slide, items[0].points, out=tmp_path / "out", model=model, slide_id="007", **chosen)
     backend = model.backend
     classes = Classes(backend.name, backend.precision, backend.device_class, model.bundle.sha256)
     plan = Plan({}, None, None, options.model_dump(mode="json"), {}, tuple(items))

@@ -85,7 +85,9 @@ def _read_nuclei(path: Path, slide: SlideLike) -> RawPoints:
     if not slide.frame.width:
         return replace(raw, x=raw.x * _NETWORK_MPP, y=raw.y * _NETWORK_MPP, unit="um")
     factor = _downsample(slide.frame.mpp, path)
-    note = f"class_inst.json does not say its scale: taken as {factor:g} level-0 px a px, as HoVer-NeXt reads such a slide"
+    note = (
+        f"class_inst.json does not say its scale: taken as {factor:g} level-0 px a px, as HoVer-NeXt reads such a slide"
+    )
     return replace(raw, x=raw.x * factor, y=raw.y * factor, notes=(*raw.notes, note))
 
 
@@ -100,8 +102,8 @@ def _add(gathered: Gathered, key: str, value: Any) -> None:
 def _downsample(mpp: float, path: Path) -> float:
     """Level-0 px of one px of ``class_inst.json``, by the program's own rule.
 
-    Slides that it takes for neither 20x nor, within its tolerance, for 40x get a grid of tiles of one scale filled with tiles of
-    another: nothing can be made of such a file.
+    Slides that it takes for neither 20x nor, within its tolerance, for 40x get a grid of tiles of one scale filled with tiles
+    of another: nothing can be made of such a file.
     """
     if abs(mpp - _MPP_40X) < _HALVED_WITHIN:
         return 2.0

@@ -12,9 +12,9 @@ import numpy as np
 
 from wsiamf.candidates.cells import read_numbers
 from wsiamf.candidates.delimited import header_of, listed_in, shared_table
+from wsiamf.candidates.notes import program_notes
 from wsiamf.candidates.plain import joined_faults
 from wsiamf.candidates.point_table import missing_columns, rows_of_slide, slides_of_rows
-from wsiamf.candidates.notes import program_notes
 from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
 
 _NAME = "midog25-csv"

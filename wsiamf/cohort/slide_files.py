@@ -204,7 +204,7 @@ def regions_of(summary: Record) -> dict[str, tuple[int, int]] | None:
     regions = summary.get("regions")
     if not isinstance(regions, list):
         return None
-    return {str(one.get("name")): (one.get("n"), one.get("n_amf")) for one in regions if isinstance(one, dict)}
+    return {str(one.get("name")): (one.get("n", -1), one.get("n_amf", -1)) for one in regions if isinstance(one, dict)}
 
 
 def read_columns(path: Path, names: Sequence[str]) -> list[tuple[str, ...]] | None:
