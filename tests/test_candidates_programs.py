@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import program_files as made
 from tests.points_fuzz import (
+    INSIDE,
     LONG,
+    MANY,
     MRXS,
     SHORT,
     SLIDE,
@@ -25,39 +27,18 @@ from tests.points_fuzz import (
     fuzz,
     hostile_files,
     positions,
+    raw_points,
+    read,
     refusal,
+    refused,
     slide_of,
 )
-from wsiamf.candidates import Candidates, read_candidates
-from wsiamf.candidates.formats import READERS
-from wsiamf.candidates.raw import NamedSlide, RawPoints
+from wsiamf.candidates import read_candidates
 
 STORE = Path(__file__).parent / "files" / "tiatoolbox_2.1.3.db.gz"
 ANISOTROPIC = PointsSlide("001.tiff", replace(slide_of("001.tiff", mpp=0.25).frame, stated_mpp_xy=(0.2482, 0.2491)))
 TYPES = {"0": "Background", "1": "Mitotic figure", "2": "Non-mitotic", "3": "Lymphocyte"}
-INSIDE = st.tuples(st.floats(0, 19_999), st.floats(0, 9_999))
 INSIDE_BOUNDS = st.tuples(st.floats(0, 9_999), st.floats(0, 4_999))
-MANY = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def read(folder: Path, data: bytes, slide: PointsSlide = SLIDE, **options: Any) -> Candidates:
-    path = folder / "points"
-    path.write_bytes(data)
-    return read_candidates(path, slide, **options)
-
-
-def refused(folder: Path, data: bytes, slide: PointsSlide = SLIDE, **options: Any) -> str:
-    path = folder / "points"
-    path.write_bytes(data)
-    return refusal(path, slide, **options)
-
-
-def raw_points(folder: Path, name: str, data: bytes) -> RawPoints:
-    """What a reader gives without a slide."""
-    path = folder / "points"
-    path.write_bytes(data)
-    reader = next(reader for reader in READERS if reader.name == name)
-    return reader.read(path, NamedSlide())
 
 
 def in_mm(x: float, y: float, name: str = "mitotic figure", **more: Any) -> dict[str, Any]:
