@@ -190,6 +190,10 @@ def test_grand_challenge_points_that_can_only_be_px(tmp_path: Path) -> None:
     found = read(tmp_path, made.grand_challenge(points))
     assert positions(found) == [(100, 200), (900, 800)]
     assert found.notes[0].endswith("taken as px, as programs write them that read a slide without its resolution")
+    nameless = (
+        b'{"type": "Multiple points", "points": [{"point": [0.5, 0.25, 0]}], "version": {"major": 1, "minor": 0}}'
+    )
+    assert positions(read(tmp_path, nameless)) == [(2000, 1000)]  # as MIDOG's first reference detector wrote them
     elsewhere = made.grand_challenge([{"name": "mitotic figure", "point": [1e5, 1, 0]}])
     assert "point 1: (4e+08, 4000) lies off the slide" in refused(tmp_path, elsewhere)
 
