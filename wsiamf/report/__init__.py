@@ -7,7 +7,7 @@ from wsiamf.report.cohort_page import CohortMaterial, render_cohort
 from wsiamf.report.galleries import Gallery, select_galleries
 from wsiamf.report.reference import Reference, parse_reference
 from wsiamf.report.slide_page import Pictures, SlideMaterial, render_slide
-from wsiamf.report.template import REPORT, is_own_page
+from wsiamf.report.template import REPORT, is_own_page, made_from
 
 __all__ = [
     "REPORT",
@@ -17,6 +17,7 @@ __all__ = [
     "Reference",
     "SlideMaterial",
     "is_own_page",
+    "made_from",
     "parse_reference",
     "render_cohort",
     "render_slide",

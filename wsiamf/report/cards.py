@@ -15,7 +15,16 @@ from wsiamf.summary.conformal import CANNOT_TELL
 
 BAR_UM: Final = 10.0
 _LONGEST_ID: Final = 60
-_COLUMNS: Final = ("candidate_id", "label", "p_atypical", "p_hard", "hard", "review_rank", "review_reason", "in_hotspot")
+_COLUMNS: Final = (
+    "candidate_id",
+    "label",
+    "p_atypical",
+    "p_hard",
+    "hard",
+    "review_rank",
+    "review_reason",
+    "in_hotspot",
+)
 _PLACE: Final = ("x_um", "y_um", "conformal")
 
 

@@ -84,9 +84,9 @@ def _counted(summary: Summary) -> FractionRow:
         "Counted at the threshold",
         percent(summary["amf_fraction"]),
         f"sampling interval {percent_range(low, high)}",
-        f"{summary['n_amf']:,} AMF of {summary['n_ok']:,} figures, called at a probability of {thresholds['p_atypical']:g} or more "
-        f"(threshold “{thresholds['name']}”). The sampling interval (Wilson, nominal level 95 %) covers the sampling of figures "
-        "alone, not the classifier's errors: it holds what the experts' majority counts less often than 95 % of the time.",
+        f"{summary['n_amf']:,} AMF of {summary['n_ok']:,} figures, called at a probability of "
+        f"{thresholds['p_atypical']:g} or more (threshold “{thresholds['name']}”). The sampling interval (Wilson, "
+        "nominal level 95 %) covers the sampling of figures alone, not the classifier's errors: it holds what the experts' majority counts less often than 95 % of the time.",
         at=summary["amf_fraction"],
         ends=(low, high),
         kind=SAMPLING,
@@ -100,9 +100,9 @@ def _expected(summary: Summary) -> FractionRow:
         "Expected from the probabilities",
         percent(summary["amf_fraction_expected"]),
         f"95 % interval {percent_range(low, high)}",
-        f"{summary['n_amf_expected']:.1f} AMF of {summary['n_ok']:,} figures ({counts[0]:.0f} to {counts[1]:.0f}), from the calibrated "
-        "probabilities (Poisson-binomial). This interval was measured to cover what the experts' majority counts on these same "
-        "figures, on slides like those that the model was measured on.",
+        f"{summary['n_amf_expected']:.1f} AMF of {summary['n_ok']:,} figures ({counts[0]:.0f} to {counts[1]:.0f}), "
+        "from the calibrated probabilities (Poisson-binomial). This interval was measured to cover what the experts' "
+        "majority counts on these same figures, on slides like those that the model was measured on.",
         at=summary["amf_fraction_expected"],
         ends=(low, high),
         kind=INTERVAL95,
@@ -135,8 +135,8 @@ def _experts(summary: Summary) -> FractionRow | None:
         "As each training expert would have counted",
         "",
         f"{len(known)} experts: {percent_range(min(known), max(known))}",
-        "One mark an expert whose votes the model learned. They saw the same kind of figure and differ by this much: often more than "
-        "any interval says.",
+        "One mark an expert whose votes the model learned. They saw the same kind of figure and differ by this much: "
+        "often more than any interval says.",
         dots=known,
     )
 
@@ -151,8 +151,8 @@ def _adjusted(summary: Summary) -> Iterator[FractionRow]:
         "Corrected by your own error rates",
         percent(found["clipped"]),
         f"interval {percent_range(*ends)}" if ends else found["clipped_interval_status"],
-        f"Rogan-Gladen, by the rates measured on {own['domain']} ({own['n_amf']:,} AMF, {own['n_nmf']:,} NMF). Its interval (nominal "
-        "level 95 %) covers the sampling of figures and the uncertainty of those rates.",
+        f"Rogan-Gladen, by the rates measured on {own['domain']} ({own['n_amf']:,} AMF, {own['n_nmf']:,} NMF). Its "
+        "interval (nominal level 95 %) covers the sampling of figures and the uncertainty of those rates.",
         at=found["clipped"],
         ends=ends,
         kind=SAMPLING,

@@ -68,8 +68,8 @@ def _for_review(rows: pd.DataFrame, counted: NDArray[np.intp]) -> Gallery:
         return Gallery(HARD, "First for review", text, _positions(counted, first))
     shown = hard[:MOST_HARD]
     text = (
-        f"{_of(len(shown), len(hard))} that experts are likely to disagree on, in the order of review: difficulty, doubt, and "
-        "effect on the count."
+        f"{_of(len(shown), len(hard))} that experts are likely to disagree on, in the order of review: difficulty, "
+        "doubt, and effect on the count."
     )
     return Gallery(HARD, "Hard cases", text, _positions(counted, shown))
 
@@ -79,15 +79,19 @@ def _atypical(rows: pd.DataFrame, counted: NDArray[np.intp]) -> Gallery:
     by_p = np.argsort(-p, kind="stable")
     found = by_p[(rows["label"] == AMF).to_numpy(dtype=bool)[by_p]]
     shown = found[:MOST_ATYPICAL]
-    text = f"{_of(len(shown), len(found))} called atypical, the most probable first." if len(found) else "None is called atypical."
+    text = (
+        f"{_of(len(shown), len(found))} called atypical, the most probable first."
+        if len(found)
+        else "None is called atypical."
+    )
     return Gallery(ATYPICAL, "Atypical by probability", text, _positions(counted, shown))
 
 
 def _random(counted: NDArray[np.intp], seed: int) -> Gallery:
     chosen = random_rows(len(counted), MOST_RANDOM, seed)
     text = (
-        f"{_of(len(chosen), len(counted))} that count, drawn at random: a look at what the numbers are made of, and at whether the "
-        "candidates are mitotic figures at all."
+        f"{_of(len(chosen), len(counted))} that count, drawn at random: a look at what the numbers are made of, and at "
+        "whether the candidates are mitotic figures at all."
     )
     return Gallery(RANDOM, "Random sample", text, _positions(counted, chosen))
 

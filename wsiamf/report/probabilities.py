@@ -91,7 +91,8 @@ def histogram(p: NDArray[np.float64], threshold: float) -> list[Bar]:
     place = np.minimum((p * N_BINS + _ROUNDING).astype(np.intp), N_BINS - 1)
     below, above = (np.bincount(place[chosen], minlength=N_BINS).tolist() for chosen in (p < threshold, p >= threshold))
     return [
-        Bar(k / N_BINS, (k + 1) / N_BINS, n_nmf, n_amf) for k, (n_nmf, n_amf) in enumerate(zip(below, above, strict=True))
+        Bar(k / N_BINS, (k + 1) / N_BINS, n_nmf, n_amf)
+        for k, (n_nmf, n_amf) in enumerate(zip(below, above, strict=True))
     ]
 
 
@@ -108,10 +109,12 @@ def reliability(spec: ModelSpec, card: str, threshold_name: str) -> Reliability:
 
 def _intro(spec: ModelSpec) -> str:
     sets = " and ".join(spec.trained_on.sets) or "sets that the model does not name"
-    fitted = "taken over from the models that it combines and not fitted" if spec.provisional else "fitted to experts' votes"
+    fitted = (
+        "taken over from the models that it combines and not fitted" if spec.provisional else "fitted to experts' votes"
+    )
     return (
-        f"{spec.name} {spec.version} learned from {sets}; its probabilities were {fitted}. Measured figures are those of networks "
-        "that had not seen the slide that they were measured on. On other tissue, stain or scanner the probabilities may be off."
+        f"{spec.name} {spec.version} learned from {sets}; its probabilities were {fitted}. Measured figures are those "
+        "of networks that had not seen the slide that they were measured on. On other tissue, stain or scanner the probabilities may be off."
     )
 
 
@@ -168,6 +171,6 @@ def bars_in_words(bars: Sequence[Bar], threshold: float) -> str:
     n, above = sum(bar.n for bar in bars), sum(bar.n_amf for bar in bars)
     sure = sum(bar.n for bar in bars if bar.high <= 0.1 or bar.low >= 0.9)
     return (
-        f"Histogram of P(atypical) of {worded(n, 'figure')}: {above:,} at the threshold of {threshold:g} or above are called AMF, "
-        f"{n - above:,} below it NMF; {sure:,} lie below 0.1 or above 0.9."
+        f"Histogram of P(atypical) of {worded(n, 'figure')}: {above:,} at the threshold of {threshold:g} or above are "
+        f"called AMF, {n - above:,} below it NMF; {sure:,} lie below 0.1 or above 0.9."
     )

@@ -44,7 +44,10 @@ def _rows(record: Record, summary: Mapping[str, Any]) -> Iterator[tuple[str, str
     yield "Model sha256", str(record["model"]["sha256"])
     yield "What is atypical", str(summary["definition"])
     thresholds = summary["thresholds"]
-    yield "Thresholds", f"P(atypical) {thresholds['p_atypical']:g} ({thresholds['name']}), P(hard) {thresholds['p_hard']:g}"
+    yield (
+        "Thresholds",
+        f"P(atypical) {thresholds['p_atypical']:g} ({thresholds['name']}), P(hard) {thresholds['p_hard']:g}",
+    )
     if record.get("error_rates"):
         yield "Own error rates", str(record["error_rates"]["domain"])
     yield "Computed with", f"{record['backend']}, {record['precision']}, {record['device_class']}"

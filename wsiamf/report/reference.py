@@ -51,7 +51,9 @@ def parse_reference(text: str) -> Reference:
     if is_named and kind not in (_FRACTION, _RATIO):
         raise ConfigError(f"--reference {text!r}: {kind!r} is neither fraction nor ratio; write {_EXAMPLE}.")
     if not source or len(source) > _LONGEST_SOURCE:
-        raise ConfigError(f"--reference {text!r}: names no source (of {_LONGEST_SOURCE} characters at most); write {_EXAMPLE}.")
+        raise ConfigError(
+            f"--reference {text!r}: names no source (of {_LONGEST_SOURCE} characters at most); write {_EXAMPLE}."
+        )
     try:
         number = float(value)
     except ValueError:

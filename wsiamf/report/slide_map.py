@@ -94,7 +94,7 @@ class Drawing:
 
     def units(self, points: Floats) -> Floats:
         """(n, 2) level-0 px as units."""
-        return (points - np.array([self.bounds.x, self.bounds.y])) * self.scale
+        return np.asarray((points - np.array([self.bounds.x, self.bounds.y])) * self.scale, dtype=np.float64)
 
     def map(
         self,

@@ -151,7 +151,9 @@ def _tiles(summary: Summary) -> Iterator[Tile]:
             f"in {number(first['area_mm2'])} mm², chosen as the densest of the slide: its count is high by selection",
         )
     if summary["n_hard"] is not None and summary["n_ok"]:
-        yield Tile("Hard cases", f"{summary['n_hard']:,}", "figures that experts are likely to disagree on; review them")
+        yield Tile(
+            "Hard cases", f"{summary['n_hard']:,}", "figures that experts are likely to disagree on; review them"
+        )
 
 
 def _ratio(summary: Summary) -> str:

@@ -19,6 +19,7 @@ REPORT: Final = "report.html"
 GENERATOR: Final = "wsiamf report"
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 _HEAD_BYTES: Final = 2048
+_MADE_FROM: Final = re.compile(rb'<meta name="wsiamf-made-from" content="([0-9a-f]{64})">')
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 _COLORS: Final = {"amf": CLASS_COLORS[AMF], "nmf": CLASS_COLORS[NMF], "hard": HARD_CASE_COLOR, "hotspot": HOTSPOT_COLOR}
 
@@ -50,9 +51,18 @@ def render(template: str, *, more_style: str = "", **context: Any) -> str:
 
 def is_own_page(path: Path) -> bool:
     """Whether a file is a report of wsiamf's, and so may be replaced by a new one."""
+    return f'<meta name="generator" content="{GENERATOR} '.encode() in _head(path)
+
+
+def made_from(path: Path) -> str | None:
+    """The sha256 of the file that a cohort's page says it was made from; None where it says nothing."""
+    found = _MADE_FROM.search(_head(path))
+    return found[1].decode() if found else None
+
+
+def _head(path: Path) -> bytes:
     with path.open("rb") as stream:
-        head = stream.read(_HEAD_BYTES)
-    return f'<meta name="generator" content="{GENERATOR} '.encode() in head
+        return stream.read(_HEAD_BYTES)
 
 
 def data_uri(kind: str, content: bytes) -> Markup:
@@ -67,7 +77,7 @@ def data_uri(kind: str, content: bytes) -> Markup:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -76,7 +86,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment
 
 
 def _visible(value: Any) -> Any:

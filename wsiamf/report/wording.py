@@ -26,8 +26,9 @@ def number(value: float) -> str:
     if float(value).is_integer():
         return f"{value:,.0f}"
     size = abs(value)
-    decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else min(6, 2 - math.floor(math.log10(size)))
-    return f"{value:,.{decimals}f}"
+    if size < 1:
+        return f"{value:.{min(6, 2 - math.floor(math.log10(size)))}f}".rstrip("0")
+    return f"{value:,.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
 
 
 def number_range(low: float, high: float) -> str:
