@@ -86,7 +86,8 @@ def _counted(summary: Summary) -> FractionRow:
         f"sampling interval {percent_range(low, high)}",
         f"{summary['n_amf']:,} AMF of {summary['n_ok']:,} figures, called at a probability of "
         f"{thresholds['p_atypical']:g} or more (threshold “{thresholds['name']}”). The sampling interval (Wilson, "
-        "nominal level 95 %) covers the sampling of figures alone, not the classifier's errors: it holds what the experts' majority counts less often than 95 % of the time.",
+        "nominal level 95 %) covers the sampling of figures alone, not the classifier's errors: it holds what the "
+        "experts' majority counts less often than 95 % of the time.",
         at=summary["amf_fraction"],
         ends=(low, high),
         kind=SAMPLING,
@@ -120,7 +121,8 @@ def _error_range(summary: Summary) -> FractionRow:
         "",
         f"range {percent_range(low, high)}",
         f"The counted fraction corrected by the error rates measured on {found['low_domain']} (low end) and on "
-        f"{found['high_domain']} (high end). It has no level: where your slides differ from those sets, the truth may lie outside.",
+        f"{found['high_domain']} (high end). It has no level: where your slides differ from those sets, the truth may "
+        "lie outside.",
         ends=(low, high),
         kind=RANGE,
     )

@@ -113,8 +113,9 @@ def _intro(spec: ModelSpec) -> str:
         "taken over from the models that it combines and not fitted" if spec.provisional else "fitted to experts' votes"
     )
     return (
-        f"{spec.name} {spec.version} learned from {sets}; its probabilities were {fitted}. Measured figures are those "
-        "of networks that had not seen the slide that they were measured on. On other tissue, stain or scanner the probabilities may be off."
+        f"{spec.name} {spec.version} learned from {sets}; its probabilities were {fitted}. Measured figures are those of "
+        "networks that had not seen the slide that they were measured on. On other tissue, stain or scanner the "
+        "probabilities may be off."
     )
 
 

@@ -74,8 +74,8 @@ def ranked_plot(rows: Sequence[Row], references: Sequence[Reference], link: Call
         references=tuple(_from_top(one.fraction, end) for one in references),
         radius=round(max(1.4, min(_LARGEST_RADIUS, 350 / len(known))), 1),
         words=(
-            f"{counted(len(known), 'slide')} by expected AMF fraction, from "
-            f"{percent(known[0]['amf_fraction_expected'])} to {percent(known[-1]['amf_fraction_expected'])}; the table of slides has the numbers."
+            f"{counted(len(known), 'slide')} by expected AMF fraction, from {percent(known[0]['amf_fraction_expected'])} "
+            f"to {percent(known[-1]['amf_fraction_expected'])}; the table of slides has the numbers."
         ),
         n_left_out=len(rows) - len(known),
     )
@@ -84,8 +84,8 @@ def ranked_plot(rows: Sequence[Row], references: Sequence[Reference], link: Call
 def _mark(row: Row, k: int, n: int, end: float, link: Callable[[str], str], *, titled: bool) -> Mark:
     low, high = _ends(row)
     words = (
-        f"{row['slide_id']}: expected {percent(row['amf_fraction_expected'])}, 95 % interval {percent_range(low, "
-        f"high)}; counted {percent(row['amf_fraction'])} of {counted(row['n_ok'], 'figure')}"
+        f"{row['slide_id']}: expected {percent(row['amf_fraction_expected'])}, 95 % interval {percent_range(low, high)}; "
+        f"counted {percent(row['amf_fraction'])} of {counted(row['n_ok'], 'figure')}"
     )
     return Mark(
         x=f"{100 * (k + 0.5) / n:.4g}%",
