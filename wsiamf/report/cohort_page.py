@@ -23,8 +23,8 @@ MEAN: Final = "mean_of_case_amf_fractions"
 EXPECTED: Final = "pooled_amf_fraction_expected"
 PROPERTIES: Final = (("group", "Group"), ("tumor", "Tumour"), ("scanner", "Scanner"))
 _STATUSES: Final = {
-    "done": f"{FEW} figures or more",
-    "few": f"fewer than {FEW} figures",
+    "done": "done",
+    "few": f"few (under {FEW})",
     "no_candidates": "no figures",
     "failed": "failed",
 }
@@ -124,6 +124,7 @@ def render_cohort(material: CohortMaterial) -> str:
         flow=list(_flow(document["flow"])),
         figures=figures,
         strata=strata,
+        strata_notes=_strata_notes(document["rules"]["figures"]),
         intervals=document["intervals"],
         axis=ticks(end),
         place=lambda share: place(share, end),
@@ -164,7 +165,7 @@ def _flow(flow: Mapping[str, int]) -> Iterator[Step]:
 def _figure(overall: Mapping[str, Any], name: str) -> FractionRow:
     title, meaning = _FIGURES[name]
     value, ends = overall[name], limits(overall, f"{name}_interval95")
-    why = f"no interval: {overall[f'{name}_interval95_status']}"
+    why = f"interval {overall[f'{name}_interval95_status']}"
     return FractionRow(
         title,
         percent(value) if value is not None else str(overall[f"{name}_status"]),
@@ -191,6 +192,12 @@ def _strata(document: Mapping[str, Any], name: str) -> list[Stratum]:
     ]
 
 
+def _strata_notes(rules: Mapping[str, str]) -> dict[str, str]:
+    """By what each property's rows go, from the rules that ``cohort.json`` states."""
+    by_case, by_slide = rules.get("by_group, by_tumor", ""), rules.get("by_scanner", "")
+    return {title: by_slide if name == "scanner" else by_case for name, title in PROPERTIES}
+
+
 def _with_range(fields: Mapping[str, Any], name: str) -> str:
     if fields[name] is None:
         return "not estimable"
@@ -206,7 +213,8 @@ def _slide(row: Row, shown: Sequence[tuple[str, str]], reported: frozenset[str])
     low, high = (row.get(f"amf_fraction_expected_interval95_{end}") for end in ("low", "high"))
     status = str(row["status"])
     flags = [flag for flag in str(row.get("flags") or "").split("; ") if flag and not flag.startswith(("n<", "not_"))]
-    remark = str(row.get("reason") or "") or " ".join(flag_sentences(flags))
+    reason = "" if status == "few" else str(row.get("reason") or "")  # the status says it
+    remark = " ".join(filter(None, [reason, *flag_sentences(flags)]))
     numbers = ("n_ok", "n_amf", "amf_fraction_expected", "amf_fraction", "mf_per_mm2", "hotspot_n_amf", "n_hard")
     return SlideRow(
         slide_id=str(row["slide_id"]),
