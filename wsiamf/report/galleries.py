@@ -82,7 +82,7 @@ def _atypical(rows: pd.DataFrame, counted: NDArray[np.intp]) -> Gallery:
     text = (
         f"{_of(len(shown), len(found))} called atypical, the most probable first."
         if len(found)
-        else "None is called atypical."
+        else "No figure is called atypical."
     )
     return Gallery(ATYPICAL, "Atypical by probability", text, _positions(counted, shown))
 

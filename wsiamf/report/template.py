@@ -69,7 +69,7 @@ def data_uri(kind: str, content: bytes) -> Markup:
     """Bytes as the address of a picture.
 
     Args:
-        kind: ``png`` or ``webp``.
+        kind: ``png`` or ``jpeg``.
         content: The file's.
     """
     return Markup(f"data:image/{kind};base64,{base64.b64encode(content).decode()}")  # noqa: S704 - base64 alone

@@ -11,7 +11,7 @@ from typing import Any
 from wsiamf.bundle import DEFAULT_MODEL, Bundle, open_bundle, shipped_models
 from wsiamf.coordinates import Overview, read_overview
 from wsiamf.crops import plan_reading
-from wsiamf.errors import BundleError, OutputExistsError, RegionError, SlideError
+from wsiamf.errors import BundleError, ExportError, OutputExistsError, RegionError, SlideError
 from wsiamf.export.results import SlideResult
 from wsiamf.files import RUN_RECORD, dump_json, sha256_bytes, sha256_file, write_text
 from wsiamf.geometry import SlideFrame
@@ -49,6 +49,7 @@ def write_slide_report(
         What is missing on the page, one line each.
 
     Raises:
+        ExportError: The results lack what a page needs.
         OutputExistsError: A file of that name is not wsiamf's.
         OutputError: The folder cannot be written to.
     """
@@ -56,8 +57,13 @@ def write_slide_report(
     outputs = [str(name) for name in result.record.get("outputs", [])]
     if target.exists() and REPORT not in outputs and not is_own_page(target):
         raise OutputExistsError(f"{target}: was not written by wsiamf; move it away.")
-    material = _material(result, slides, references)
-    text = render_slide(material)
+    try:
+        material = _material(result, slides, references)
+        text = render_slide(material)
+    except KeyError as error:
+        raise ExportError(
+            f"{result.folder}: its results lack {error}, which a page needs; screen the slide again."
+        ) from error
     write_text(target, text)
     hashes = {**result.record.get("output_sha256", {}), REPORT: sha256_bytes(text.encode())}
     listed = {"outputs": sorted({*outputs, REPORT}), "output_sha256": {name: hashes[name] for name in sorted(hashes)}}

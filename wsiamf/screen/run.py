@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -162,10 +162,11 @@ class Run:
     def write(self, folder: Path) -> None:
         """Every file but the run record."""
         spec, title = self.classifier.spec, self.classifier.bundle.title
-        with ThreadPoolExecutor(1, thread_name_prefix="wsiamf-write") as beside:
-            shown = beside.submit(self._write_pictures, folder, spec)
+        with ThreadPoolExecutor(2, thread_name_prefix="wsiamf-write") as beside:
+            shown = beside.submit(self._write_pictures, folder, spec, beside)
             self._write_tables(folder, spec, title)
-        shown.result()
+            sheet = shown.result()
+        sheet.result()
         write_text(folder / "summary.json", dump_json(self.summary))
 
     def _write_tables(self, folder: Path, spec: ModelSpec, title: str) -> None:
@@ -324,18 +325,20 @@ class Run:
         uuids = assign_uuids(self._slide.fingerprint, DETECTION, x_um, y_um)
         return table.assign(uuid=uuids, x_um=x_um, y_um=y_um, x_qupath=x_qupath, y_qupath=y_qupath)
 
-    def _write_pictures(self, folder: Path, spec: ModelSpec) -> None:
-        """The contact sheet and the report, whose crops are read together."""
+    def _write_pictures(self, folder: Path, spec: ModelSpec, beside: Executor) -> Future[None]:
+        """The report, and beside it the contact sheet, which may not be done yet; their crops are read together."""
         seed = self._options.seed
         sections = select_for_sheet(self.table, seed)
         galleries = select_galleries(self.table, seed) if self._options.report else []
         wanted = {row for rows in sections.values() for row in rows} | {row for one in galleries for row in one.rows}
         crops = read_crops(self._slide, self.table, sorted(wanted), self.plan, spec.crop_px)
         crop_mpp = crop_resolution(spec, self.plan, self._frame.mpp)
-        write_contact_sheet(folder / "contact_sheet.png", sections, crops, self.table, crop_mpp=crop_mpp)
+        path = folder / "contact_sheet.png"
+        sheet = beside.submit(write_contact_sheet, path, sections, crops, self.table, crop_mpp=crop_mpp)
         if self._options.report:
             pictures = Pictures(overview_picture(self._slide, self._overview), crops, crop_mpp)
             write_text(folder / REPORT, render_slide(self._material(pictures)))
+        return sheet
 
     def _material(self, pictures: Pictures) -> SlideMaterial:
         bundle = self.classifier.bundle
