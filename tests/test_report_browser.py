@@ -88,21 +88,21 @@ def test_the_pages_open_without_a_word_or_a_request(
 def test_crops_are_filtered_and_sorted(browser: Browser, slide_file: Path) -> None:
     opened = Opened(browser, slide_file)
     page = opened.page
-    crops = page.locator("#crops .card")
+    crops, tools = page.locator("#crops .card"), page.locator("#crops form")
     total, amf = crops.count(), page.locator("#crops .card.amf").count()
     assert page.locator("[data-count]").inner_text() == f"{total} of {total} crops shown"
-    page.get_by_label("Show").select_option("AMF")
+    tools.get_by_label("Show").select_option("AMF")
     assert page.locator("#crops .card:visible").count() == amf < total
-    page.get_by_label("in the first hotspot").check()
+    tools.get_by_label("in the first hotspot").check()
     both = page.locator("#crops .card.amf[data-hot='1']").count()
     assert page.locator("#crops .card:visible").count() == both
-    page.get_by_label("in the first hotspot").uncheck()
-    page.get_by_label("Show").select_option("")
-    page.get_by_label("Sort").select_option("p")
+    tools.get_by_label("in the first hotspot").uncheck()
+    tools.get_by_label("Show").select_option("")
+    tools.get_by_label("Sort").select_option("p")
     first = page.locator("#crops [data-items]").first.locator(".card")
     p = [float(first.nth(k).get_attribute("data-p") or "nan") for k in range(first.count())]
     assert p == sorted(p)
-    page.get_by_label("Find").fill("mf-000005")
+    tools.get_by_label("Find").fill("mf-000005")
     assert {text.split()[-1] for text in page.locator("#crops .card:visible .what").all_inner_texts()} <= {"MF-000005"}
     page.get_by_label("figures", exact=True).uncheck()
     assert page.locator(".map .figures").is_hidden()
