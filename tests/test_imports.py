@@ -40,6 +40,7 @@ RANKS = {
     "inference": 4,
     "summary": 4,
     "export": 5,
+    "report": 5,
     "agreement": 6,
     "challenge": 6,
     "predict": 6,
@@ -65,7 +66,7 @@ SOLE_IMPORTERS = {
 }
 TORCH_FREE = [
     *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store"),
-    *("bundle", "inference", "screen", "predict", "agreement", "doctor"),
+    *("bundle", "inference", "screen", "predict", "agreement", "doctor", "report"),
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -69,6 +69,12 @@ _OPTIONS: Final = (
         help="Of the random crops and of every bootstrap.",
     ),
     click.option(
+        "--report/--no-report",
+        default=True,
+        show_default=True,
+        help="Write report.html, a page to look at and to print.",
+    ),
+    click.option(
         "--gzip-geojson", is_flag=True, help="Write .geojson.gz, a sixth of the size; QuPath opens it as it is."
     ),
 )

@@ -1,4 +1,4 @@
-"""``collect``: the slides' results to the cohort's tables, ``cohort.json``, ``summary.md`` and ``methods.md``.
+"""``collect``: the slides' results to the cohort's tables, ``cohort.json``, ``summary.md``, ``methods.md``, ``report.html``.
 
 What is written follows from the plan and the results alone, whatever the order in which slides were done, and but for the
 column ``seconds`` it is the same bytes wherever they were done.
@@ -26,16 +26,18 @@ from wsiamf.cohort.parts import remove_other_parts, write_part
 from wsiamf.cohort.places import Places
 from wsiamf.cohort.planning import Plan, read_plan
 from wsiamf.cohort.provenance import Provenance
+from wsiamf.cohort.reporting import write_cohort_report
 from wsiamf.cohort.results import DAMAGED, Failure, PlannedResults
 from wsiamf.cohort.rows import Row, as_table
 from wsiamf.errors import CohortError
 from wsiamf.files import atomic_file, dump_json, output_errors, write_text
 from wsiamf.predictions import write_csv
+from wsiamf.report import REPORT
 
 SCHEMA: Final = "wsiamf.cohort/1"
 ROWS_SCHEMA: Final = "wsiamf.cohort-rows/1"
 PREDICTIONS: Final = "predictions"
-_WRITTEN: Final = (".csv", ".json", ".md", ".parquet")
+_WRITTEN: Final = (".csv", ".html", ".json", ".md", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,10 @@ def collect(places: Places, *, seed: int | None = None) -> Collected:
     write_text(places.out / "summary.md", summary_page(document, gathered.failures))
     write_text(places.out / "methods.md", methods_page(document))
     write_text(places.out / "cohort.json", dump_json(document))
+    if (
+        plan.options.get("report", True) or (places.out / REPORT).exists()
+    ):  # one that stands must not be of other tables
+        write_cohort_report(places)
     return Collected(places.out, document["n_by_status"], len(cases), tuple(warnings), document)
 
 

@@ -19,9 +19,10 @@ RESULT_NAMES: Final = (
     "summary.md",
     "methods.md",
     "predictions",
+    "report.html",
 )
 """What ``collect`` writes."""
-RESERVED_NAMES: Final = frozenset({*RESULT_NAMES, STATE_FOLDER, "report.html", "review"})
+RESERVED_NAMES: Final = frozenset({*RESULT_NAMES, STATE_FOLDER, "review"})
 """What no slide's folder may be called."""
 
 

@@ -26,7 +26,8 @@ from wsiamf.cohort.slide_files import (
 from wsiamf.cohort.slide_inputs import Inputs
 from wsiamf.cohort.status import living_locks
 from wsiamf.errors import CohortError
-from wsiamf.files import RUN_RECORD
+from wsiamf.files import RUN_RECORD, sha256_file
+from wsiamf.report import REPORT, made_from
 from wsiamf.screen.record import SCHEMA
 
 _LEFTOVER: Final = ".wsiamf-"
@@ -125,6 +126,7 @@ class _Cohort:
         yield from self._check_regions(rows)
         yield from self._check_parts(rows)
         yield from self._check_document(rows)
+        yield from self._check_page()
 
     def _check_slides(self) -> Faults:
         planned = {item.slide_id for item in self._plan.items}
@@ -231,6 +233,11 @@ class _Cohort:
         stated = {name: n for name, n in dict(document.get("n_by_status") or {}).items() if n}
         if stated != counted:
             yield problem("cohort.json", f"counts the statuses {stated}, cohort.csv {counted}; collect again")
+
+    def _check_page(self) -> Faults:
+        page, document = self._places.out / REPORT, self._places.out / "cohort.json"
+        if page.is_file() and document.is_file() and made_from(page) != sha256_file(document):
+            yield problem(REPORT, "was made from another cohort.json; run wsiamf report")
 
     def _column(self, name: str, column: str) -> list[str] | None:
         rows = read_columns(self._places.out / name, (column,))
