@@ -42,6 +42,7 @@ RANKS = {
     "agreement": 6,
     "challenge": 6,
     "predict": 6,
+    "review": 6,
     "screen": 6,
     "training": 6,
     "cohort": 7,
@@ -64,7 +65,7 @@ SOLE_IMPORTERS = {
 }
 TORCH_FREE = [
     *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store"),
-    *("bundle", "inference", "screen", "predict", "agreement", "doctor"),
+    *("bundle", "inference", "screen", "predict", "agreement", "review", "doctor"),
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
