@@ -127,8 +127,9 @@ def attach(
 
 def _slides(figures: pd.DataFrame) -> dict[tuple[str, str], _Slide]:
     """The slides by folder and fingerprint, and by fingerprint alone for decisions given when the folder had another name."""
-    rows = figures.groupby(["slide_id", "fingerprint"], sort=False).indices
-    found = {(str(name), str(mark)): _Slide(figures, np.asarray(own)) for (name, mark), own in rows.items()}
+    places = figures.groupby(["slide_id", "fingerprint"], sort=False).indices
+    keys = figures[["slide_id", "fingerprint"]].drop_duplicates().itertuples(index=False, name=None)
+    found = {key: _Slide(figures, np.asarray(places[key])) for key in keys}
     for (_, mark), slide in list(found.items()):
         found.setdefault(("", mark), slide)
     return found

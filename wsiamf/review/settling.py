@@ -9,10 +9,11 @@ change.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from wsiamf.review.answers import ADDED, FIGURE, Answer, Decision
@@ -20,6 +21,9 @@ from wsiamf.review.attaching import Attached, Unattached, attach
 
 MODEL: Final = "model"
 REVIEW: Final = "review"
+
+Ballot = dict[str, Decision]
+"""The answer of each reader to one figure."""
 
 SETTLED_COLUMNS: Final = ("kind", "final_label", "n_readers", "adjudicate", "reviewed", "source", "answers")
 
@@ -35,13 +39,13 @@ class Settled:
             too), ``adjudicate`` (whether it waits for an adjudicator), ``reviewed`` (whether anybody answered it),
             ``source`` (``model`` or ``review``: where the label, or the lack of it, comes from), ``answers`` (who said
             what, ``reader=answer`` with ``; `` between).
-        votes: Of each row of ``table`` the answer of each reader.
+        votes: Of each row of ``table`` that was answered (its place, from 0) the answer of each reader.
         unattached: Decisions about none of the figures.
         slide_ids: Every slide under review, those without a figure too, sorted.
     """
 
     table: pd.DataFrame
-    votes: list[dict[str, Decision]]
+    votes: dict[int, Ballot]
     unattached: list[Unattached]
     slide_ids: tuple[str, ...]
 
@@ -79,28 +83,42 @@ def settle(
     counted = [one for one in decisions if readers is None or one.reader in readers or one.reader == adjudicator]
     attached = attach(figures, counted, empty_slides=empty_slides)
     votes = _votes(len(figures), attached)
-    table = pd.concat([figures, attached.added], ignore_index=True) if len(attached.added) else figures.copy()
-    if "near_um" not in table:
-        table["near_um"] = float("nan")
-    verdicts = [verdict(ballot, adjudicator) for ballot in votes]
-    reviewed = [bool(ballot) for ballot in votes]
-    model_labels = table["label"].tolist()
-    table["kind"] = [FIGURE] * len(figures) + [ADDED] * len(attached.added)
-    table["final_label"] = pd.Series(
-        [one.label if seen else label for one, seen, label in zip(verdicts, reviewed, model_labels, strict=True)],
-        index=table.index,
-        dtype=object,
-    )
-    table["n_readers"] = [len(ballot) for ballot in votes]
-    table["adjudicate"] = [one.adjudicate for one in verdicts]
-    table["reviewed"] = reviewed
-    table["source"] = [REVIEW if seen else MODEL for seen in reviewed]
-    table["answers"] = ["; ".join(f"{reader}={one.answer}" for reader, one in ballot.items()) for ballot in votes]
     slide_ids = {str(name) for name in figures["slide_id"].unique()} | {name for name, _ in empty_slides}
+    table = _labelled(figures, attached, votes, adjudicator)
     return Settled(table, votes, attached.unattached, tuple(sorted(slide_ids)))
 
 
-def verdict(ballot: dict[str, Decision], adjudicator: str | None = None) -> Verdict:
+def _labelled(
+    figures: pd.DataFrame, attached: Attached, votes: Mapping[int, Ballot], adjudicator: str | None
+) -> pd.DataFrame:
+    """The table with its new columns: those of rows that nobody answered at once, the others one by one."""
+    table = pd.concat([figures, attached.added], ignore_index=True) if len(attached.added) else figures.copy()
+    table["near_um"] = table["near_um"] if "near_um" in table else np.nan
+    answered = list(votes)
+    verdicts = [verdict(ballot, adjudicator) for ballot in votes.values()]
+    columns: dict[str, tuple[object, Sequence[object]]] = {
+        "n_readers": (0, [len(ballot) for ballot in votes.values()]),
+        "adjudicate": (False, [one.adjudicate for one in verdicts]),
+        "reviewed": (False, [True] * len(votes)),
+        "source": (MODEL, [REVIEW] * len(votes)),
+        "answers": ("", [_words(ballot) for ballot in votes.values()]),
+    }
+    labels = table["label"].to_numpy(dtype=object, copy=True)
+    labels[answered] = [one.label for one in verdicts]
+    table["kind"] = [FIGURE] * len(figures) + [ADDED] * len(attached.added)
+    table["final_label"] = pd.Series(labels, index=table.index, dtype=object)
+    for name, (unanswered, values) in columns.items():
+        column = np.full(len(table), unanswered, dtype=object)
+        column[answered] = values
+        table[name] = pd.Series(column.tolist(), index=table.index)
+    return table
+
+
+def _words(ballot: Ballot) -> str:
+    return "; ".join(f"{reader}={one.answer}" for reader, one in ballot.items())
+
+
+def verdict(ballot: Ballot, adjudicator: str | None = None) -> Verdict:
     """What one figure's answers come to.
 
     Args:
@@ -124,12 +142,12 @@ def _majority(answers: Sequence[Answer]) -> Answer | None:
     return answer if 2 * n > len(answers) else None
 
 
-def _votes(n_figures: int, attached: Attached) -> list[dict[str, Decision]]:
-    """The latest answer of each reader to each figure, readers by name."""
-    of_each = [attached.of_figure.get(row, []) for row in range(n_figures)] + attached.of_added
-    return [_ballot(decisions) for decisions in of_each]
+def _votes(n_figures: int, attached: Attached) -> dict[int, Ballot]:
+    """Of each row that was answered the latest answer of each reader, readers by name."""
+    of_added = {n_figures + number: decisions for number, decisions in enumerate(attached.of_added)}
+    return {row: _ballot(decisions) for row, decisions in {**attached.of_figure, **of_added}.items()}
 
 
-def _ballot(decisions: Sequence[Decision]) -> dict[str, Decision]:
+def _ballot(decisions: Sequence[Decision]) -> Ballot:
     latest = {one.reader: one for one in decisions}  # in order, so that the last one stays
     return {reader: latest[reader] for reader in sorted(latest)}
