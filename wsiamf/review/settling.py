@@ -93,7 +93,7 @@ def _labelled(
 ) -> pd.DataFrame:
     """The table with its new columns: those of rows that nobody answered at once, the others one by one."""
     table = pd.concat([figures, attached.added], ignore_index=True) if len(attached.added) else figures.copy()
-    table["near_um"] = table["near_um"] if "near_um" in table else np.nan
+    table["near_um"] = table.get("near_um", np.nan)
     answered = list(votes)
     verdicts = [verdict(ballot, adjudicator) for ballot in votes.values()]
     columns: dict[str, tuple[object, Sequence[object]]] = {
