@@ -101,12 +101,13 @@ def answered_design(settled: Settled, worklist: Worklist | None) -> Design:
     return Design(certain, sampled, probability, n_used, gap, int(answered[n_used:].sum()))
 
 
-def estimate(settled: Settled, worklist: Worklist | None) -> dict[str, Any]:
+def estimate(settled: Settled, worklist: Worklist | None, *, by_slide: bool = True) -> dict[str, Any]:
     """Estimates for all slides together and for each slide that has enough random answers.
 
     Args:
         settled: Of ``settling.settle``.
         worklist: The one that was worked through; None for none.
+        by_slide: Whether to look at each slide by itself, too.
 
     Returns:
         ``covers``, ``method``, ``n_rows_used``, ``first_unanswered_row``, ``n_answers_beyond``, ``all`` and ``slides`` (by
@@ -117,7 +118,8 @@ def estimate(settled: Settled, worklist: Worklist | None) -> dict[str, Any]:
     design = answered_design(settled, worklist)
     figures = settled.table[settled.table["kind"] == FIGURE].reset_index(drop=True)
     rows = figures.groupby("slide_id").indices
-    scopes = {name: np.asarray(rows.get(name, []), dtype=np.int64) for name in settled.slide_ids}
+    names = settled.slide_ids if by_slide else ()
+    scopes = {name: np.asarray(rows.get(name, []), dtype=np.int64) for name in names}
     return {
         "covers": _COVERS,
         "method": _METHOD,

@@ -95,7 +95,7 @@ class Sample:
     @property
     def freedom(self) -> int:
         """n - Q."""
-        return self.n - self._x_NQ.shape[1]
+        return self.n - int(self._x_NQ.shape[1])
 
     def total(self, y_N: Floats) -> float:
         """The estimated sum of a variable over the scope; values of figures that nobody looked at are not used."""
@@ -148,18 +148,19 @@ class Sample:
 
     def _summed_by_case(self, residuals: Floats) -> tuple[int, Floats]:
         cases = np.unique(self.case[self.sampled])
-        return len(cases), np.bincount(self.case[self.sampled], weights=residuals)[cases]
+        return len(cases), np.asarray(np.bincount(self.case[self.sampled], weights=residuals)[cases], dtype=np.float64)
 
     def _calibrate(self) -> Floats:
         if self.n == 0:
             return np.empty(0)
         x_s, d = self._x_NQ[self.sampled], self.n_others / self.n
         missing = self._x_NQ[~self.certain].sum(axis=0) - d * x_s.sum(axis=0)
-        return 1 + x_s @ np.linalg.lstsq(d * x_s.T @ x_s, missing, rcond=None)[0]
+        solved = np.linalg.lstsq(d * x_s.T @ x_s, missing, rcond=None)[0]
+        return np.asarray(1 + x_s @ solved, dtype=np.float64)
 
     def _coefficients(self, y_N: Floats) -> Floats:
         x_s = self._x_NQ[self.sampled]
-        return np.linalg.lstsq(x_s, y_N[self.sampled], rcond=None)[0]
+        return np.asarray(np.linalg.lstsq(x_s, y_N[self.sampled], rcond=None)[0], dtype=np.float64)
 
 
 def share_interval(share: float, spread: Spread, n_answers: int) -> Interval:
