@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "models": "List models, or show one's card.",
     "points": "Look at points files, and turn one format into another.",
     "predict": "Classify crop images.",
+    "review": "Look at figures, decide, and count what was decided.",
     "screen": "Classify the candidate mitotic figures of one slide.",
     "status": "Show where a cohort stands.",
     "train": "Train a model from labelled crops.",

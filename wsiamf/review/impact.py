@@ -40,7 +40,8 @@ def difficulty(figures: pd.DataFrame) -> Floats:
     terms = [np.minimum(2 * wrong, 1), _disagreement(figures), figures["p_hard"].to_numpy(dtype=np.float64)]
     stacked = np.column_stack(terms)
     known = ~np.isnan(stacked)
-    return np.where(known, stacked, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    mean = np.where(known, stacked, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return np.asarray(mean, dtype=np.float64)
 
 
 def effect(figures: pd.DataFrame) -> Floats:
@@ -60,4 +61,4 @@ def _disagreement(figures: pd.DataFrame) -> Floats:
 
 def _number_alike(names: pd.Series) -> Floats:
     """Of each row how many have its name; NaN where it has none."""
-    return names.map(names.value_counts()).to_numpy(dtype=np.float64)
+    return np.asarray(names.map(names.value_counts()), dtype=np.float64)

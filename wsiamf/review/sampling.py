@@ -36,6 +36,7 @@ Ints = NDArray[np.int64]
 
 MIN_CASES: Final = 10
 """Of fewer cases residuals are not summed by case: the rule of the cohort's intervals."""
+MIN_EFFECTIVE_CASES: Final = 2.0
 _TAIL: Final = (1 - LEVEL) / 2
 _SAME: Final = 1e-9
 
@@ -60,7 +61,7 @@ class Spread:
     @property
     def half_width(self) -> float:
         """Of a symmetric interval."""
-        return self.t * self.variance**0.5
+        return self.t * math.sqrt(self.variance)
 
 
 class Sample:
@@ -135,7 +136,12 @@ class Sample:
         return max(by_figure, by_case, key=lambda one: one.half_width)
 
     def spread_of_cases(self, y_N: Floats, *, unit: float) -> Spread | None:
-        """The spread of a linearised total over cases drawn anew with their figures and answers; None below ten cases."""
+        """The spread of a linearised total over cases drawn anew with their figures and answers.
+
+        Degrees of freedom are an effective number of cases less one, as in the cohort's intervals: the geometric mean of the
+        evenness of their numbers of figures and of that of their squared deviations. None below ten cases or two effective
+        ones.
+        """
         cases = np.unique(self.case)
         if len(cases) < MIN_CASES:
             return None
@@ -143,8 +149,11 @@ class Sample:
         if self.n:
             values[self.sampled] += self.n_others / self.n * self.residuals(y_N)
         summed = np.bincount(self.case, weights=values)[cases]
+        n_effective = (_evenness(np.bincount(self.case)[cases]) * _evenness((summed - summed.mean()) ** 2)) ** 0.5
+        if n_effective < MIN_EFFECTIVE_CASES:
+            return None
         squares = float(((summed - summed.mean()) ** 2).sum()) + unit**2
-        return Spread(len(cases) / (len(cases) - 1) * squares, len(cases) - 1)
+        return Spread(len(cases) / (len(cases) - 1) * squares, n_effective - 1)
 
     def _summed_by_case(self, residuals: Floats) -> tuple[int, Floats]:
         cases = np.unique(self.case[self.sampled])
@@ -161,6 +170,12 @@ class Sample:
     def _coefficients(self, y_N: Floats) -> Floats:
         x_s = self._x_NQ[self.sampled]
         return np.asarray(np.linalg.lstsq(x_s, y_N[self.sampled], rcond=None)[0], dtype=np.float64)
+
+
+def _evenness(weights: Floats | Ints) -> float:
+    """(sum w)^2 / (sum w^2): their number where all are equal, 1 where one is all there is or all are nought."""
+    squares = float((np.asarray(weights, dtype=np.float64) ** 2).sum())
+    return float(weights.sum()) ** 2 / squares if squares > 0 else 1.0
 
 
 def share_interval(share: float, spread: Spread, n_answers: int) -> Interval:
