@@ -136,3 +136,74 @@ def _told(summary: dict[str, Any]) -> str:
             f"({interval['low']:.3f} to {interval['high']:.3f}), precision {found['precision']:.3f}"
         )
     return "\n".join(lines)
+
+
+@review.command(short_help="Write settled figures as labels for training.")
+@_OUT
+@click.option(
+    "--format",
+    "to",
+    type=click.Choice(["manifest", "midog25"]),
+    required=True,
+    help="manifest: for train and calibrate; midog25: as MIDOG 2025 track 2.",
+)
+@click.option(
+    "--to", "target", type=FILE, required=True, metavar="FOLDER", help="New folder for labels.csv and the crops."
+)
+@click.option(
+    "--random-only", is_flag=True, help="Only the random sample of all figures, as wsiamf calibrate wants it."
+)
+@click.option(
+    "--slides", type=FILE, multiple=True, metavar="FOLDER", help="Where slides that were moved are; may be given again."
+)
+@_DECISIONS
+@_READERS
+@_ADJUDICATOR
+@click.option("--overwrite", is_flag=True, help="Replace a folder that this command wrote.")
+def export(
+    out: Path,
+    to: str,
+    target: Path,
+    random_only: bool,
+    slides: tuple[Path, ...],
+    decisions: tuple[Path, ...],
+    readers: tuple[str, ...],
+    adjudicator: str | None,
+    overwrite: bool,
+) -> None:
+    """Write the figures that readers settled as AMF or NMF as crops with labels, reader, blinding, probability and weight."""
+    from wsiamf.review.label_export import export_labels
+    from wsiamf.review.loading import load_review
+
+    loaded = load_review(out, decisions=decisions, readers=readers or None, adjudicator=adjudicator)
+    written = export_labels(loaded, to, target, random_only=random_only, slides=slides, overwrite=overwrite)
+    click.echo(written.table)
+    click.echo(f"wsiamf: {written.n} figures, {written.n_amf} of them AMF", err=True)
+
+
+@review.command("import", short_help="Take over edits made in QuPath.")
+@_OUT
+@click.argument("edited", type=FILE, metavar="EDITED.GEOJSON")
+@click.option("--reader", required=True, metavar="NAME", help="Who edited it.")
+@click.option("--slide", "slide_id", metavar="ID", help="Which slide it is of, where its objects do not tell.")
+@click.option(
+    "--deletions",
+    type=click.Choice(["non-mitotic"]),
+    help="What it means that a figure is missing; left out: nothing.",
+)
+def import_(out: Path, edited: Path, reader: str, slide_id: str | None, deletions: str | None) -> None:
+    """Keep what a reader changed in QuPath: classes (AMF, NMF, non-mitotic, Ignore*), new objects, and, if asked, deletions.
+
+    EDITED.GEOJSON is what QuPath exports of detections.geojson, review.geojson or reviewed_detections.geojson.
+    """
+    from wsiamf.review.answers import Answer
+    from wsiamf.review.importing import import_edits
+
+    meaning = None if deletions is None else Answer(deletions)
+    done = import_edits(out, edited, reader=reader, slide_id=slide_id, deletions=meaning)
+    n_added = sum(one.kind == "added" for one in done.edits.decisions)
+    click.echo(
+        f"wsiamf: {done.n_new} new answers of {reader} ({n_added} additions, {done.edits.n_deleted} deletions in the file), "
+        f"{done.n_known} known already; {done.edits.n_unchanged} figures unchanged, {done.edits.n_other} other objects",
+        err=True,
+    )

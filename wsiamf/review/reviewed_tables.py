@@ -24,6 +24,7 @@ from wsiamf.summary.ranking import expert_columns_in
 TABLE: Final = "reviewed_predictions"
 DETECTIONS: Final = "reviewed_detections.geojson"
 ADDED_TABLE: Final = "added_figures.csv"
+ADDED_BY_READER: Final = "added by a reader"
 _COLORS: Final = {**CLASS_COLORS, NON_MITOTIC: NON_MITOTIC_COLOR, UNRESOLVED: UNRESOLVED_COLOR}
 _APPENDED: Final = {
     "final_label": pa.string(),
@@ -98,7 +99,11 @@ def _features(
             "name": "added",
             **_class_of(row.final_label),
             "measurements": {"Readers": int(row.n_readers)},
-            "metadata": {"source": "added by a reader", "answers": str(row.answers)},
+            "metadata": {
+                "source": ADDED_BY_READER,
+                "final_label": _class_of(row.final_label)["classification"]["name"],
+                "answers": str(row.answers),
+            },
         }
         yield feature(str(row.uuid), square_ring((float(row.x_qupath), float(row.y_qupath)), side_px), properties)
 
@@ -118,6 +123,7 @@ def _detection(figure: Figure, row: Any, side_px: float, model: str) -> Feature:
             "candidate_id": figure.candidate_id,
             "model": model,
             "model_label": figure.label,
+            "final_label": _class_of(row.final_label)["classification"]["name"],
             "label_from": str(row.source),
             "answers": str(row.answers),
         },

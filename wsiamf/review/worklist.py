@@ -165,6 +165,22 @@ def first_rows(table: pd.DataFrame, n_rows: int, n_figures: int) -> FirstRows:
     return FirstRows(certain, n_certain, n_figures - n_certain)
 
 
+def drawn_from_all(table: pd.DataFrame, n_rows: int) -> NDArray[np.bool_]:
+    """Which of a worklist's first rows are a simple random sample of *all* figures, certain ones among them.
+
+    Args:
+        table: Of ``Worklist``.
+        n_rows: b.
+
+    Returns:
+        (b,) those up to the last one, in the order of the draw, that was listed at random.
+    """
+    first = table.iloc[:n_rows]
+    at_random = first.loc[first["listed_by"] == _LISTED_BY[1], "draw_rank"]
+    last = int(at_random.max()) if len(at_random) else 0
+    return (first["draw_rank"] <= last).to_numpy(dtype=bool)
+
+
 def permanent_numbers(uuids: NDArray[np.object_], seed: int) -> NDArray[np.uint64]:
     """A random number for each figure that depends on its UUID and the seed alone, whatever other figures there are."""
     digests = (hashlib.sha256(f"{seed}/{uuid}".encode()).digest()[:8] for uuid in uuids)
