@@ -15,7 +15,7 @@ import pandas as pd
 
 from wsiamf.classes import AMF, NMF, NON_MITOTIC
 from wsiamf.statuses import OK
-from wsiamf.summary.ranking import rank_for_review
+from wsiamf.summary.ranking import rank_for_review, review_score
 from wsiamf.training.deciding import head_raters, with_cross_fitted
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "wsiamf-lite2"
@@ -110,7 +110,8 @@ def with_false_positives(labelled: Labelled, share: float, *, scores: bool, seed
 
 
 def _ranked(figures: pd.DataFrame, cuts: pd.Series) -> pd.DataFrame:
-    parts = [
-        rank_for_review(own, threshold=float(cuts.loc[own.index].iloc[0])) for _, own in figures.groupby("slide_id")
-    ]
+    parts = []
+    for _, own in figures.groupby("slide_id"):
+        cut = float(cuts.loc[own.index].iloc[0])
+        parts.append(rank_for_review(own, threshold=cut).assign(review_score=review_score(own, threshold=cut)))
     return pd.concat(parts).loc[figures.index]

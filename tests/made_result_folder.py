@@ -15,6 +15,9 @@ from wsiamf.geometry import SlideFrame
 from wsiamf.predictions import write_predictions
 
 
+_CUTS = {"name": "count", "p_atypical": 0.4}
+
+
 def table_at(x: NDArray[np.float64], y: NDArray[np.float64], frame: SlideFrame = FRAME) -> pd.DataFrame:
     """A made table whose rows all count and lie at given level-0 px."""
     table = made_table(len(x) + 2)
@@ -50,7 +53,7 @@ def write_results(
         "bounds": {"x": bounds.x, "y": bounds.y, "width": bounds.width, "height": bounds.height},
         "fingerprint": fingerprint,
     }
-    write_text(folder / "summary.json", dump_json({"schema": "wsiamf.summary/1", "slide": facts}))
+    write_text(folder / "summary.json", dump_json({"schema": "wsiamf.summary/1", "slide": facts, "thresholds": _CUTS}))
     record = {
         "schema": "wsiamf.run/1",
         "slide": {"name": slide.name, "fingerprint": fingerprint, "mpp": frame.mpp},

@@ -13,7 +13,7 @@ import pandas as pd
 from wsiamf.errors import ReviewError
 from wsiamf.export.results import SlideResult
 from wsiamf.statuses import OK
-from wsiamf.summary.ranking import expert_columns_in
+from wsiamf.summary.ranking import expert_columns_in, review_score
 
 _COHORT_TABLE: Final = "cohort.csv"
 _OF_SLIDE: Final = ("slide_id", "fingerprint", "case_id")
@@ -31,7 +31,7 @@ def load_figures(results: Sequence[SlideResult]) -> pd.DataFrame:
         ``slide_id``, ``fingerprint``, ``case_id`` (from ``cohort.csv`` beside the slides' folders; None where there is none
         or it names none), ``uuid`` (unique within a slide_id), ``candidate_id``, ``x, y`` (centre, level-0 px), ``x_um,
         y_um``, ``score``, ``p_atypical``, ``p_hard``, ``p_atypical_expert_1..K``, ``label``, ``hard``, ``review_rank``,
-        ``review_reason``, ``in_hotspot``; index from 0.
+        ``review_reason``, ``in_hotspot``, ``review_score`` (what the ranks come from, ``summary.ranking``); index from 0.
 
     Raises:
         ReviewError: ``cohort.csv`` cannot be read.
@@ -58,7 +58,8 @@ def _figures(result: SlideResult, case_id: str | None) -> pd.DataFrame:
     heads = {
         name: pd.Series([value] * len(counted), index=counted.index, dtype=object) for name, value in of_slide.items()
     }
-    return pd.DataFrame({**heads, **{name: _typed(counted[name]) for name in names}})
+    score = review_score(table, threshold=float(result.summary["thresholds"]["p_atypical"]))
+    return pd.DataFrame({**heads, **{name: _typed(counted[name]) for name in names}, "review_score": score})
 
 
 def _typed(column: pd.Series) -> pd.Series:
