@@ -14,7 +14,6 @@ from wsiamf.files import dump_json, write_text
 from wsiamf.geometry import SlideFrame
 from wsiamf.predictions import write_predictions
 
-
 _CUTS = {"name": "count", "p_atypical": 0.4}
 
 
