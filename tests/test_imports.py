@@ -44,6 +44,7 @@ RANKS = {
     "agreement": 6,
     "challenge": 6,
     "predict": 6,
+    "review": 6,
     "screen": 6,
     "training": 6,
     "cohort": 7,
@@ -66,7 +67,7 @@ SOLE_IMPORTERS = {
 }
 TORCH_FREE = [
     *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store"),
-    *("bundle", "inference", "screen", "predict", "agreement", "doctor", "report"),
+    *("bundle", "inference", "screen", "predict", "agreement", "doctor", "report", "review"),
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
