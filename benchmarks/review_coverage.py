@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from labelled_figures import Labelled, labelled_figures, with_false_positives
 
-from benchmarks.labelled_figures import Labelled, labelled_figures, with_false_positives
 from wsiamf.classes import AMF, NMF
 from wsiamf.files import atomic_file
 from wsiamf.review.answers import FIGURE
