@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.coordinate_slide import coordinate_coded, write_plain_tiff
-from tests.made_dicom import JPEG_LS_LOSSLESS, write_dicom_slide
+from tests.made_dicom import JPEG_LS_LOSSLESS, UNCOMPRESSED, write_dicom_slide
 from tests.made_ome import halves, write_ome_tiff, write_ome_zarr
 from tests.made_vendor_slides import write_mrxs
 from tests.tiny_model import tiny_bundle
@@ -35,8 +35,8 @@ def write_png(path: Path) -> Path:
     return path
 
 
-def dicom_folder(folder: Path, syntax: str | None = None) -> Path:
-    write_dicom_slide(folder, halves(PIXELS, 2), **({"syntax": syntax} if syntax else {}))
+def dicom_folder(folder: Path, syntax: str = UNCOMPRESSED) -> Path:
+    write_dicom_slide(folder, halves(PIXELS, 2), syntax=syntax)
     return folder
 
 
