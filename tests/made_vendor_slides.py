@@ -6,6 +6,7 @@ They follow what OpenSlide reads of each format, and hold no more than that: no 
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -180,11 +181,20 @@ def write_ndpi(path: Path, jpegs: Sequence[tuple[bytes, tuple[int, int]]], *, mp
     for number, ((stream, (width, height)), place) in enumerate(zip(jpegs, places, strict=True)):
         resolution = len(data)
         data += struct.pack("<2I", round(10_000 / (mpp * 2**number)), 1)
+        maker = len(data)
+        data += b"Hamamatsu\0"
+        bits = len(data)
+        data += struct.pack("<3H", 8, 8, 8)
+        starts = _restart_places(stream)
+        listed = len(data)
+        data += struct.pack(f"<{len(starts)}I", *starts)
         entries = [
             (256, 4, struct.pack("<I", width)),
             (257, 4, struct.pack("<I", height)),
+            (258, 3, struct.pack("<I", bits), 3),
             (259, 3, struct.pack("<H", 7)),
             (262, 3, struct.pack("<H", 6)),
+            (271, 2, struct.pack("<I", maker), 10),
             (273, 4, struct.pack("<I", place)),
             (277, 3, struct.pack("<H", 3)),
             (278, 4, struct.pack("<I", height)),
@@ -197,14 +207,24 @@ def write_ndpi(path: Path, jpegs: Sequence[tuple[bytes, tuple[int, int]]], *, mp
             (65422, 9, struct.pack("<i", 1_000_000)),
             (65423, 9, struct.pack("<i", -2_000_000)),
             (65424, 9, struct.pack("<i", 0)),
+            (65426, 4, struct.pack("<I", listed), len(starts)),
         ]
         struct.pack_into("<Q", data, pointer, len(data))
         data += struct.pack("<H", len(entries))
-        data += b"".join(struct.pack("<HHI4s", tag, kind, 1, value) for tag, kind, value in entries)
+        data += b"".join(
+            struct.pack("<HHI4s", tag, kind, *(count or [1]), value) for tag, kind, value, *count in entries
+        )
         pointer = len(data)
         data += bytes(8 + 4 * len(entries))  # the next directory, then the high halves of this one's offsets
     path.write_bytes(data)
     return path
+
+
+def _restart_places(stream: bytes) -> list[int]:
+    """Where the data of each restart interval begin in a JPEG."""
+    scan = stream.index(b"\xff\xda")
+    first = scan + 2 + int.from_bytes(stream[scan + 2 : scan + 4], "big")
+    return [first, *(first + found.end() for found in re.finditer(rb"\xff[\xd0-\xd7]", stream[first:]))]
 
 
 def jpeg_stream(pixels: NDArray[np.uint8], *, restart_blocks: int = 0) -> bytes:

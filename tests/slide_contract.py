@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from wsiamf.addresses import Address
 from wsiamf.errors import MppError, SlideError, SlideReadError
 from wsiamf.geometry import Bounds
 from wsiamf.slides import Slide, open_slide
@@ -24,7 +25,7 @@ class SlideCase:
     """One file and what is known of it from elsewhere.
 
     Args:
-        path: The file or folder to open.
+        path: The file, folder or address to open.
         backend, vendor: Expected words.
         levels: Pixels of each level, (height, width, 3), decoded by other means than wsiamf.
         mpp: um per level-0 px; None where the file states none that can be used.
@@ -37,7 +38,7 @@ class SlideCase:
         last_byte: Place of the last byte that may be altered without harm to the file.
     """
 
-    path: Path
+    path: Address
     backend: str
     vendor: str
     levels: tuple[NDArray[np.uint8], ...] = field(repr=False)
@@ -69,8 +70,9 @@ class SlideCase:
         difference = np.abs(region.astype(int) - self.expected(x, y, level, width, height))
         assert difference.max(initial=0) <= self.tolerance
 
-    def copy_to(self, folder: Path, name: str) -> Path:
+    def copy_to(self, folder: Path, name: str) -> Address:
         """Copy the slide under another name."""
+        assert isinstance(self.path, Path), "a slide at an address has its own way"
         folder.mkdir(parents=True, exist_ok=True)
         if self.path.is_dir():
             return Path(shutil.copytree(self.path, folder / name))
@@ -81,6 +83,20 @@ class SlideCase:
         for number, other in enumerate(self.others):
             shutil.copyfile(other, folder / f"{number}-{name}")
         return Path(shutil.copyfile(self.path, folder / name))
+
+    def changed_copy(self, folder: Path, name: str) -> Address:
+        """Copy the slide, with another last byte."""
+        path = self.copy_to(folder, name)
+        assert isinstance(path, Path)
+        file = (
+            max(part for part in path.rglob("*") if part.is_file() and part.suffix != ".json")
+            if path.is_dir()
+            else path
+        )
+        data = bytearray(file.read_bytes())
+        data[self.last_byte] ^= 1
+        file.write_bytes(data)
+        return path
 
 
 class SlideContract:
@@ -199,16 +215,7 @@ class SlideContract:
         assert set(slide.fingerprint) <= set("0123456789abcdef")
 
     def test_another_last_byte_is_another_fingerprint(self, case: SlideCase, slide: Slide, tmp_path: Path) -> None:
-        path = case.copy_to(tmp_path, "changed" + case.path.suffix)
-        file = (
-            max(part for part in path.rglob("*") if part.is_file() and part.suffix != ".json")
-            if path.is_dir()
-            else path
-        )
-        data = bytearray(file.read_bytes())
-        data[case.last_byte] ^= 1
-        file.write_bytes(data)
-        with open_slide(path) as changed:
+        with open_slide(case.changed_copy(tmp_path, "changed" + case.path.suffix)) as changed:
             assert changed.fingerprint != slide.fingerprint
 
     def test_mpp_as_the_file_states_it(self, case: SlideCase, slide: Slide) -> None:

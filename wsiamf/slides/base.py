@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from wsiamf.addresses import Address
 from wsiamf.errors import SlideReadError
 from wsiamf.geometry import Bounds
 from wsiamf.slides.interface import Slide, TileGrid, Tiles
@@ -46,7 +47,7 @@ class DescribedSlide(Slide):
         given: The caller's resolution, which overrides the file's.
     """
 
-    def __init__(self, path: Path, description: SlideDescription, given: Resolution | None) -> None:
+    def __init__(self, path: Address, description: SlideDescription, given: Resolution | None) -> None:
         self._path = path
         self._description = description
         self._properties = MappingProxyType(dict(description.properties))
@@ -56,7 +57,7 @@ class DescribedSlide(Slide):
         self._closed = False
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Address:
         return self._path
 
     @property
@@ -91,7 +92,7 @@ class DescribedSlide(Slide):
     def fingerprint(self) -> str:
         if self._fingerprint is None:
             try:
-                self._fingerprint = slide_fingerprint(self._path, self.vendor, self._properties)
+                self._fingerprint = self._content_fingerprint()
             except OSError as error:
                 raise SlideReadError(f"{self._path}: cannot be read again: {error.strerror or error}.") from error
         return self._fingerprint
@@ -128,6 +129,11 @@ class DescribedSlide(Slide):
     def _tiles(self, level: int) -> Tiles | None:  # noqa: ARG002 - for backends that have them
         """As ``tiles``; the slide is open and the level exists."""
         return None
+
+    def _content_fingerprint(self) -> str:
+        """As ``fingerprint``, read anew; a slide that is not on a local disk reads its own."""
+        assert isinstance(self._path, Path), "a remote slide reads its own"
+        return slide_fingerprint(self._path, self.vendor, self._properties)
 
     @abstractmethod
     def _release(self) -> None:

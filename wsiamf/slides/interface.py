@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsiamf.addresses import Address
 from wsiamf.geometry import Bounds, SlideFrame
 from wsiamf.slides.glass import centre_offset_nm
 from wsiamf.slides.resolution import OBJECTIVE_POWER, POWER_KEY, stated_resolution
@@ -39,6 +39,9 @@ class Tiles(ABC):
 
     They live as long as the slide that gave them.
     """
+
+    waits: bool = False
+    """Whether each is waited for, as over a network, so that it is best to ask for many at once."""
 
     @property
     @abstractmethod
@@ -69,13 +72,13 @@ class Slide(ABC):
 
     @property
     @abstractmethod
-    def path(self) -> Path:
-        """The file or folder that was opened."""
+    def path(self) -> Address:
+        """The file or folder that was opened, or its URL, which is shown without credentials."""
 
     @property
     @abstractmethod
     def backend(self) -> str:
-        """Name of the reading library: ``openslide``, ``tifffile``, ``wsidicom``, ``zarr`` or ``pillow``."""
+        """Name of the reading library: ``openslide``, ``tifffile``, ``tiffslide``, ``wsidicom``, ``zarr`` or ``pillow``."""
 
     @property
     @abstractmethod

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import tifffile
 
+from wsiamf.addresses import Address
 from wsiamf.errors import UnsupportedSlideError
 from wsiamf.slides.ome_xml import OmeImage, OmeXml, OmeXmlError, parse_ome_xml
 from wsiamf.slides.resolution import OME_SIZE, POWER_KEY, mpp_properties
@@ -33,13 +34,14 @@ class OmeTiffSlide(TifffileSlide):
     Args:
         path: The file.
         given: The caller's resolution, which overrides the file's.
+        remote: The file where it is not on a local disk.
 
     Raises:
         UnsupportedSlideError: Its OME-XML is unusable, it is a stack, of other channels than RGB or grey, spread over
             several files, holds several slides, is incomplete, or not decodable.
     """
 
-    def _content(self, path: Path, tiff: tifffile.TiffFile) -> TiffContent:
+    def _content(self, path: Address, tiff: tifffile.TiffFile) -> TiffContent:
         refuse_incomplete(path, tiff)
         try:
             first: Any = tiff.pages[0]
@@ -53,11 +55,8 @@ class OmeTiffSlide(TifffileSlide):
         refuse_undecodable(path, [page for level in levels for page in level])
         return TiffContent(_VENDOR, levels, tag_properties(levels[0][0]) | _properties(xml, image))
 
-    def duplicate(self) -> OmeTiffSlide:
-        return OmeTiffSlide(self._path, self._given)
 
-
-def _slide_image(path: Path, xml: OmeXml) -> OmeImage:
+def _slide_image(path: Address, xml: OmeXml) -> OmeImage:
     """The largest picture."""
     slide = max(xml.images, key=lambda image: image.size_xy[0] * image.size_xy[1])
     twins = [image for image in xml.images if image.mpp_xy == slide.mpp_xy is not None]
@@ -78,7 +77,7 @@ def _slide_image(path: Path, xml: OmeXml) -> OmeImage:
     return slide
 
 
-def _levels(path: Path, tiff: tifffile.TiffFile, image: OmeImage) -> list[list[Any]]:
+def _levels(path: Address, tiff: tifffile.TiffFile, image: OmeImage) -> list[list[Any]]:
     """The pages of each level, finest first: one, or three of grey that are red, green and blue."""
     first = _page(tiff, image, 0)
     size = (first.imagewidth, first.imagelength)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
+from wsiamf.addresses import Url, parse_address
 from wsiamf.errors import SlideError, SlideReadError, UnsupportedSlideError
 from wsiamf.slides.interface import Slide
 from wsiamf.slides.kinds import GENERIC_TIFF, Kind, check_is_file, series_of_folder, slide_kind
@@ -20,12 +23,12 @@ from wsiamf.slides.wsidicom_slide import WsiDicomSlide
 from wsiamf.slides.zarr_slide import ZarrSlide
 
 
-def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
+def open_slide(path: str | Path | Url, *, mpp: float | None = None) -> Slide:
     """Open a whole-slide image, or a region saved as a picture.
 
     Args:
         path: The file; for MRXS the ``.mrxs``, for DICOM any file of the series or the folder that holds it alone, for
-            OME-Zarr its folder.
+            OME-Zarr its folder. Text such as ``s3://bucket/slide.svs`` is an address: TIFF slides and OME-Zarr are read there.
         mpp: um per level-0 px, which overrides what the file states; needed where it states none that can be used.
 
     Returns:
@@ -35,18 +38,22 @@ def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
     Raises:
         SlideNotFoundError: There is no such file.
         UnsupportedSlideError: No library can read it, or it is damaged or incomplete.
+        SlideReadError: An address cannot be reached or may not be read.
         MppError: ``mpp`` is not between 0.05 and 20.
 
     Example:
         >>> with open_slide("slide.svs") as slide:  # doctest: +SKIP
         ...     crop = slide.read_region((5000, 4000), 0, (128, 128))
     """
-    path = Path(path)
+    path = parse_address(path)
     given = None if mpp is None else given_resolution(mpp)
+    if isinstance(path, Url):
+        slide: Slide = _remote().open_remote(path, given)
+        return slide
     return _OPENERS[slide_kind(path)](path, given)
 
 
-def read_fingerprint(path: str | Path) -> str:
+def read_fingerprint(path: str | Path | Url) -> str:
     """``Slide.fingerprint`` without opening the slide: its format is found, but nothing of its layout is read or checked.
 
     Raises:
@@ -54,7 +61,9 @@ def read_fingerprint(path: str | Path) -> str:
         UnsupportedSlideError: It is a folder that holds no slide, or cannot be read.
         SlideReadError: A file that belongs to it cannot be read.
     """
-    path = Path(path)
+    path = parse_address(path)
+    if isinstance(path, Url):
+        return str(_remote().remote_fingerprint(path))
     try:
         if not path.is_dir():
             check_is_file(path)
@@ -68,6 +77,21 @@ def read_fingerprint(path: str | Path) -> str:
         raise
     except OSError as error:
         raise SlideReadError(f"{path}: cannot be read: {error.strerror or error}.") from error
+
+
+def refuse_unreadable_address(url: Url) -> None:
+    """Raise where nothing could be read from an address, whatever is there; asks no server.
+
+    Raises:
+        UnsupportedSlideError: Its protocol is not known or its package missing, it names no file, or a kind of slide that is
+            read from a local disk only.
+    """
+    _remote().refuse_unreadable(url)
+
+
+def _remote() -> ModuleType:
+    """What opens addresses; it loads fsspec, which local slides need not wait for."""
+    return import_module("wsiamf.slides.remote")
 
 
 _SERIES_KEY: Final = "dicom.SeriesInstanceUID"

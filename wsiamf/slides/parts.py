@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -45,11 +45,22 @@ def store_fingerprint(folder: Path) -> str:
         OSError: A folder or file cannot be read.
     """
     places = {part.relative_to(folder).as_posix(): part for part in _files_in(folder)}
-    chunks = sorted(place for place in places if places[place].name not in _ZARR_METADATA)
+    sizes = {place: part.stat().st_size for place, part in places.items()}
+    return fingerprint_of_store(sizes, lambda wanted: [fingerprint([places[place]]) for place in wanted])
+
+
+def fingerprint_of_store(sizes: Mapping[str, int], read: Callable[[Sequence[str]], Sequence[str]]) -> str:
+    """``store_fingerprint`` of a store that lies anywhere.
+
+    Args:
+        sizes: Bytes of every file, by its place in the store.
+        read: Gives ``files.fingerprint`` of the files at some places, in their order.
+    """
+    chunks = sorted(place for place in sizes if place.rpartition("/")[2] not in _ZARR_METADATA)
     step = max(1, -(-len(chunks) // _MOST_CHUNKS_READ))
-    listed = [f"{place} {part.stat().st_size}" for place, part in sorted(places.items())]
-    read = sorted(places.keys() - set(chunks)) + chunks[::step]
-    return sha256_bytes("\n".join([*listed, *(fingerprint([places[place]]) for place in read)]).encode())
+    listed = [f"{place} {size}" for place, size in sorted(sizes.items())]
+    wanted = sorted(sizes.keys() - set(chunks)) + chunks[::step]
+    return sha256_bytes("\n".join([*listed, *read(wanted)]).encode())
 
 
 def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[Path]:

@@ -12,7 +12,9 @@ from typing import Any, Final
 import numpy as np
 import tifffile
 
+from wsiamf.addresses import Address
 from wsiamf.errors import UnsupportedSlideError
+from wsiamf.slides.byte_ranges import RemoteRanges
 
 # tifffile logs what it stumbles over; what matters of it is raised here, so it need not reach stderr by itself as well.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -41,6 +43,7 @@ _VENDOR_FLAGS: Final = {
     "indica": "Indica Labs",
     "sis": "Olympus",
 }
+_TRESTLE: Final = "MedScan"  # of which tifffile has no flag; its tiles overlap
 _VENDOR_SUFFIXES: Final = {
     ".svs",
     ".ndpi",
@@ -65,14 +68,21 @@ _ASPECT_PX: Final = 2  # a level's sides are rounded, so its aspect differs from
 
 
 @contextmanager
-def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+def open_tiff(path: Address, remote: RemoteRanges | None = None) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF for a look at its layout.
+
+    Args:
+        path: The file.
+        remote: The file where it is not on a local disk.
 
     Raises:
         UnsupportedSlideError: It is no TIFF, or its directory is damaged.
+        SlideReadError: It is remote, and cannot be reached.
     """
+    assert remote is not None or isinstance(path, Path), "a file at an address needs its ranges"
+    source: Any = path if remote is None else remote.stream()
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with tifffile.TiffFile(source, name=None if remote is None else path.name) as tiff:
             yield tiff
     except READ_FAILURES as error:
         raise UnsupportedSlideError(
@@ -81,7 +91,7 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
         ) from error
 
 
-def refuse_incomplete(path: Path, tiff: tifffile.TiffFile) -> None:
+def refuse_incomplete(path: Address, tiff: tifffile.TiffFile) -> None:
     """Raise unless the whole file is there: every directory, and every tile or strip of every picture.
 
     A copy that broke off often opens all the same, and would fail only at the tiles that are missing.
@@ -105,23 +115,30 @@ def refuse_incomplete(path: Path, tiff: tifffile.TiffFile) -> None:
             )
 
 
-def refuse_vendor(path: Path, tiff: tifffile.TiffFile) -> None:
+def refuse_vendor(path: Address, tiff: tifffile.TiffFile) -> None:
     """Raise where the file is a scanner vendor's, which only OpenSlide knows how to read in full.
 
     Raises:
         UnsupportedSlideError: It is.
     """
-    vendor = next((name for flag, name in _VENDOR_FLAGS.items() if getattr(tiff, f"is_{flag}")), None)
-    if vendor is None and path.suffix.lower() in _VENDOR_SUFFIXES:
-        vendor = f"by its suffix, {path.suffix}"
-    if vendor is not None:
+    if (vendor := vendor_of(path, tiff)) is not None:
         raise UnsupportedSlideError(
             f"{path}: a scanner vendor's slide ({vendor}) that OpenSlide does not recognise, so it is damaged or of an "
             "unknown version; copy it again from its source."
         )
 
 
-def refuse_stack(path: Path, tiff: tifffile.TiffFile) -> None:
+def vendor_of(path: Address, tiff: tifffile.TiffFile) -> str | None:
+    """Whose slide a file is, by its tags or its suffix; None for a plain TIFF."""
+    vendor = next((name for flag, name in _VENDOR_FLAGS.items() if getattr(tiff, f"is_{flag}")), None)
+    if vendor is None and len(tiff.pages) and str(tiff.pages[0].tags.valueof("Software")).startswith(_TRESTLE):
+        return "Trestle"
+    if vendor is None and path.suffix.lower() in _VENDOR_SUFFIXES:
+        return f"by its suffix, {path.suffix}"
+    return vendor
+
+
+def refuse_stack(path: Address, tiff: tifffile.TiffFile) -> None:
     """Raise where the file holds several pictures of one size.
 
     Raises:
@@ -136,7 +153,7 @@ def refuse_stack(path: Path, tiff: tifffile.TiffFile) -> None:
         )
 
 
-def pyramid(path: Path, tiff: tifffile.TiffFile) -> list[Any]:
+def pyramid(path: Address, tiff: tifffile.TiffFile) -> list[Any]:
     """The pages that are levels of one picture, finest first: the first page, and what repeats it smaller.
 
     Labels, macro images and thumbnails, marked as reduced or not, are left out where their shape gives them away.
@@ -163,7 +180,7 @@ def repeats(first: Any, page: Any) -> bool:
     return bool(abs(first.imagelength / scale - page.imagelength) <= _ASPECT_PX)
 
 
-def refuse_undecodable(path: Path, pages: Sequence[Any]) -> None:
+def refuse_undecodable(path: Address, pages: Sequence[Any]) -> None:
     """Raise unless every page is 8-bit grey or RGB in a compression that can be decoded here; decodes nothing.
 
     Raises:
@@ -208,7 +225,7 @@ def _values_beyond(tiff: tifffile.TiffFile, page: Any, size: int) -> bool:
     return False
 
 
-def _incomplete(path: Path, what: str) -> str:
+def _incomplete(path: Address, what: str) -> str:
     return f"{path}: the file is incomplete, {what}; copy it again from its source."
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from wsiamf.addresses import Address
 from wsiamf.errors import SlideReadError
 from wsiamf.slides.base import DescribedSlide, SlideDescription, blank, grid_of, level_properties
+from wsiamf.slides.byte_ranges import RemoteRanges
 from wsiamf.slides.interface import TileGrid, Tiles
 from wsiamf.slides.resolution import Resolution
 from wsiamf.slides.tiff_layout import (
@@ -25,7 +26,7 @@ from wsiamf.slides.tiff_layout import (
     refuse_undecodable,
     refuse_vendor,
 )
-from wsiamf.slides.tiff_tiles import JoinedTiles, TiffTiles, as_rgb
+from wsiamf.slides.tiff_tiles import JoinedTiles, RawRows, TiffTiles, as_rgb
 from wsiamf.slides.tile_cache import CachedTiles
 
 _VENDOR: Final = "generic-tiff"
@@ -54,20 +55,24 @@ class TifffileSlide(DescribedSlide):
     Args:
         path: The file.
         given: The caller's resolution, which overrides the file's.
+        remote: The file where it is not on a local disk.
 
     Raises:
         UnsupportedSlideError: It is a vendor's file, incomplete, a stack, or not decodable.
     """
 
-    def __init__(self, path: Path, given: Resolution | None = None) -> None:
+    def __init__(self, path: Address, given: Resolution | None = None, remote: RemoteRanges | None = None) -> None:
+        self._remote = remote
         with ExitStack() as stack:
-            tiff = stack.enter_context(open_tiff(path))
+            tiff = stack.enter_context(open_tiff(path, remote))
             content = self._content(path, tiff)
             super().__init__(path, _describe(content), given)
-            self._levels = [stack.enter_context(closing(_level(pages, self.background))) for pages in content.levels]
+            self._levels = [
+                stack.enter_context(closing(_level(pages, self.background, remote))) for pages in content.levels
+            ]
             self._file = stack.pop_all()
 
-    def _content(self, path: Path, tiff: tifffile.TiffFile) -> TiffContent:
+    def _content(self, path: Address, tiff: tifffile.TiffFile) -> TiffContent:
         """What the file shows; raises where it cannot be shown."""
         refuse_vendor(path, tiff)
         refuse_incomplete(path, tiff)
@@ -94,8 +99,11 @@ class TifffileSlide(DescribedSlide):
     def _tiles(self, level: int) -> Tiles | None:
         return self._levels[level].segments
 
-    def duplicate(self) -> TifffileSlide:
-        return TifffileSlide(self._path, self._given)
+    def duplicate(self) -> Self:
+        return type(self)(self._path, self._given, self._remote)
+
+    def _content_fingerprint(self) -> str:
+        return super()._content_fingerprint() if self._remote is None else self._remote.fingerprint()
 
     def _release(self) -> None:
         self._levels = []
@@ -114,7 +122,7 @@ class _Level:
 
     def __init__(
         self,
-        tiles: TiffTiles | JoinedTiles,
+        tiles: TiffTiles | JoinedTiles | RawRows,
         page: Any,
         background: tuple[int, int, int],
         mapped: NDArray[np.uint8] | None = None,
@@ -147,21 +155,32 @@ class _Level:
         return box
 
 
-def _level(pages: Sequence[Any], background: tuple[int, int, int]) -> _Level:
+def _level(pages: Sequence[Any], background: tuple[int, int, int], remote: RemoteRanges | None) -> _Level:
     if len(pages) == 1:
-        return _Level(TiffTiles(pages[0], background), pages[0], background, _memory_map(pages[0]))
+        return _level_of_page(pages[0], background, remote)
     with ExitStack() as stack:
-        colours = [stack.enter_context(closing(TiffTiles(page, background))) for page in pages]
+        colours = [stack.enter_context(closing(TiffTiles(page, background, remote))) for page in pages]
         level = _Level(JoinedTiles(colours), pages[0], background)
         stack.pop_all()
     return level
 
 
-def _memory_map(page: Any) -> NDArray[np.uint8] | None:
-    """The page's pixels where they stand in the file as they are, (height, width, samples): no strip need be read whole."""
+def _level_of_page(page: Any, background: tuple[int, int, int], remote: RemoteRanges | None) -> _Level:
+    if not _stands_as_it_is(page):
+        return _Level(TiffTiles(page, background, remote), page, background)
+    if remote is not None:
+        return _Level(RawRows(page, background, remote), page, background)
+    return _Level(TiffTiles(page, background), page, background, _memory_map(page))
+
+
+def _stands_as_it_is(page: Any) -> bool:
+    """Whether the page's pixels stand in the file row by row, so that no strip need be read whole."""
     separate = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
-    if page.is_tiled or separate or not page.is_memmappable:
-        return None
+    return bool(not page.is_tiled and not separate and page.is_memmappable)
+
+
+def _memory_map(page: Any) -> NDArray[np.uint8]:
+    """The page's pixels, (height, width, samples)."""
     shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
     pixels: NDArray[np.uint8] = np.memmap(
         page.parent.filehandle.path, dtype=np.uint8, mode="r", offset=page.dataoffsets[0], shape=shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from wsiamf.slides.base import blank
 from wsiamf.slides.interface import Tiles
+from wsiamf.slides.waiting import work_through
 
 _CACHE_BYTES: Final = 64 << 20
 """Decoded tiles that are kept; the last one is kept whatever its size, for files of one strip or chunk."""
@@ -44,26 +46,34 @@ class CachedTiles:
             return box
         grid = self._tiles.grid
         for row in range(y0 // grid.tile_height, -(-bottom // grid.tile_height)):
-            for column in range(x0 // grid.tile_width, -(-right // grid.tile_width)):
+            columns = range(x0 // grid.tile_width, -(-right // grid.tile_width))
+            for column, tile in zip(columns, self._row(row, columns), strict=True):
                 tile_x, tile_y = column * grid.tile_width, row * grid.tile_height
-                piece = self._tile(column, row)[
-                    max(y0 - tile_y, 0) : bottom - tile_y, max(x0 - tile_x, 0) : right - tile_x
-                ]
+                piece = tile[max(y0 - tile_y, 0) : bottom - tile_y, max(x0 - tile_x, 0) : right - tile_x]
                 y, x = max(y0, tile_y) - top, max(x0, tile_x) - left
                 box[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
         return box
 
-    def _tile(self, column: int, row: int) -> NDArray[np.uint8]:
-        """One tile, from the cache or decoded."""
-        place = (column, row)
-        if place in self._cache:
-            self._cache.move_to_end(place)
-            return self._cache[place]
+    def _row(self, row: int, columns: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """Tiles of one row, from the cache or decoded; those of a remote slide are asked for together."""
+        tiles = {column: self._cache[column, row] for column in columns if (column, row) in self._cache}
+        missing = [column for column in columns if column not in tiles]
+        decoded = work_through(self._tiles, lambda column: self._decode(column, row), missing)
+        tiles.update(zip(missing, decoded, strict=True))
+        for column, tile in tiles.items():
+            self._keep((column, row), tile)
+        return [tiles[column] for column in columns]
+
+    def _decode(self, column: int, row: int) -> NDArray[np.uint8]:
         tile = self._tiles.decode(column, row)
         if tile is None:  # a sparse file's empty tile: nothing was scanned there
-            tile = blank(self._tiles.grid.tile_width, self._tiles.grid.tile_height, self._background)
+            return blank(self._tiles.grid.tile_width, self._tiles.grid.tile_height, self._background)
+        return tile
+
+    def _keep(self, place: tuple[int, int], tile: NDArray[np.uint8]) -> None:
+        if place not in self._cache:
+            self._cached_bytes += tile.nbytes
         self._cache[place] = tile
-        self._cached_bytes += tile.nbytes
+        self._cache.move_to_end(place)
         while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
             self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return tile

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from wsiamf.errors import SlideNotFoundError, SlideReadError, UnsupportedSlideError
+from wsiamf.addresses import Address
+from wsiamf.errors import SlideError, SlideReadError, UnsupportedSlideError
 from wsiamf.slides.base import DescribedSlide, SlideDescription, grid_of, level_properties
 from wsiamf.slides.interface import TileGrid, Tiles
 from wsiamf.slides.ngff import Multiscale, NgffLevel, ngff_metadata, parse_multiscale
@@ -44,7 +44,7 @@ class ZarrSlide(DescribedSlide):
 
     def __init__(
         self,
-        path: Path,
+        path: Address,
         given: Resolution | None = None,
         *,
         open_group: OpenGroup | None = None,
@@ -52,9 +52,10 @@ class ZarrSlide(DescribedSlide):
     ) -> None:
         self._open_group = open_group or partial(zarr.open_group, path, mode="r")
         self._fingerprint_store = fingerprint_store
-        picture, arrays = _open(path.name, self._open_group)
+        picture, arrays = open_levels(path.name, self._open_group)
         super().__init__(path, _describe(picture, arrays), given)
-        self._levels = [_ZarrTiles(path.name, picture.axes, array) for array in arrays]
+        waits = open_group is not None
+        self._levels = [_ZarrTiles(path.name, picture.axes, array, waits=waits) for array in arrays]
         self._cached = [
             CachedTiles(tiles, size, self.background)
             for tiles, size in zip(self._levels, self.level_dimensions, strict=True)
@@ -90,8 +91,9 @@ class ZarrSlide(DescribedSlide):
 class _ZarrTiles(Tiles):
     """The chunks of one level; of a sharded array the chunks inside its shards. Channels in chunks of their own are joined."""
 
-    def __init__(self, name: str, axes: Sequence[str], array: zarr.Array[Any]) -> None:
+    def __init__(self, name: str, axes: Sequence[str], array: zarr.Array[Any], *, waits: bool) -> None:
         self._name = name
+        self.waits = waits
         self._axes = axes
         self._array = array
         self._grid = _grid(axes, array)
@@ -105,6 +107,8 @@ class _ZarrTiles(Tiles):
         box = {"x": slice(x, x + self._grid.tile_width), "y": slice(y, y + self._grid.tile_height), "c": slice(None)}
         try:
             samples = np.asarray(self._array[tuple(box.get(axis, 0) for axis in self._axes)])
+        except SlideError:  # of a store at an address, which names it
+            raise
         except Exception as error:  # codecs and stores are plugins, and raise what they like
             raise SlideReadError(
                 f"{self._name}: chunk {(column, row)} of {self._array.path or 'the array'} cannot be read: {_line(error)}."
@@ -115,13 +119,17 @@ class _ZarrTiles(Tiles):
         return np.ascontiguousarray(np.broadcast_to(rgb, (*rgb.shape[:2], 3)))
 
 
-def _open(name: str, open_group: OpenGroup) -> tuple[Multiscale, list[zarr.Array[Any]]]:
-    """The picture and its levels' arrays, finest first."""
+def open_levels(name: str, open_group: OpenGroup) -> tuple[Multiscale, list[zarr.Array[Any]]]:
+    """The picture and its levels' arrays, finest first.
+
+    Raises:
+        SlideError: As of ``ZarrSlide``.
+    """
     try:
         group = _picture_group(name, open_group())
         picture = parse_multiscale(name, ngff_metadata(dict(group.attrs)))
         arrays = [_array(name, group, level) for level in picture.levels]
-    except (UnsupportedSlideError, SlideNotFoundError):
+    except SlideError:
         raise
     except Exception as error:  # codecs and stores are plugins, and raise what they like
         raise UnsupportedSlideError(
