@@ -50,7 +50,7 @@ class OpenSlideSlide(DescribedSlide):
     """
 
     def __init__(self, path: Path, given: Resolution | None = None, *, file: Path | None = None) -> None:
-        self._given_path, self._file = path, file or path
+        self._file = file or path
         self._handle: openslide.OpenSlide | None = _open(self._file)
         self._raw: dict[int, TiffTiles | None] = {}
         super().__init__(path, _describe(self._handle), given)
@@ -86,7 +86,7 @@ class OpenSlideSlide(DescribedSlide):
         return self._raw[level]
 
     def duplicate(self) -> OpenSlideSlide:
-        return OpenSlideSlide(self._given_path, self._given, file=self._file)
+        return OpenSlideSlide(self._local_path, self._given, file=self._file)
 
     def _release(self) -> None:
         for tiles in self._raw.values():
