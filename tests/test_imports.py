@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "wsiamf"
 RANKS = {
     "__main__": 10,
     "_version": 0,
+    "addresses": 0,
     "errors": 0,
     "classes": 0,
     "geometry": 0,
@@ -43,6 +44,7 @@ RANKS = {
     "agreement": 6,
     "challenge": 6,
     "predict": 6,
+    "review": 6,
     "screen": 6,
     "training": 6,
     "cohort": 7,
@@ -50,7 +52,7 @@ RANKS = {
     "cli": 9,
 }
 # Rank 0 holds names, errors and arithmetic; its modules may use one another as long as there is no cycle.
-FLAT_RANK_0 = {"errors": set(), "files": {"errors"}, "slide_names": {"errors"}}
+FLAT_RANK_0 = {"errors": set(), "files": {"errors"}, "slide_names": {"addresses", "errors"}}
 SOLE_IMPORTERS = {
     "openslide": {"slides"},
     "tiffslide": {"slides"},
@@ -65,7 +67,7 @@ SOLE_IMPORTERS = {
 }
 TORCH_FREE = [
     *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store"),
-    *("bundle", "inference", "screen", "predict", "agreement", "doctor", "report"),
+    *("bundle", "inference", "screen", "predict", "agreement", "doctor", "report", "review"),
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

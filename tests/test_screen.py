@@ -37,7 +37,7 @@ from wsiamf.errors import (
 from wsiamf.inference import Classifier, load_model
 from wsiamf.predict import find_crops, predict_crops
 from wsiamf.predictions import expert_columns, read_predictions
-from wsiamf.slides.tiff_tiles import TiffTiles
+from wsiamf.slides.byte_ranges import LocalRanges
 
 FILES = {
     "predictions.parquet",
@@ -475,13 +475,13 @@ class TestBadInput:
     def test_a_thread_that_fails(
         self, coded_slide: Path, points: Path, tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def read(tiles: TiffTiles, offset: int, count: int) -> bytes:
+        def read(tiles: LocalRanges, offset: int, count: int) -> bytes:
             if threading.current_thread().name.startswith("wsiamf-read"):
                 raise MemoryError
             return whole(tiles, offset, count)
 
-        whole = TiffTiles._read
-        monkeypatch.setattr(TiffTiles, "_read", read)
+        whole = LocalRanges.read
+        monkeypatch.setattr(LocalRanges, "read", read)
         self.check(SlideReadError, "reading broke off: MemoryError", coded_slide, points, tmp_path / "out", model=tiny)
 
 

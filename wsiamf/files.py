@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -23,6 +23,9 @@ from wsiamf.errors import OutputError, OutputExistsError
 
 RUN_RECORD = "run.json"
 _HASH_CHUNK = 1 << 20
+FINGERPRINT_END = 1 << 20
+"""Bytes of either end of a file that its fingerprint is over."""
+
 TEMPORARY_PREFIX = ".wsiamf-"
 _RANDOM_PART = "[a-z0-9_]{8}"  # what tempfile puts behind a prefix
 _LONGEST_NAME = 200  # bytes; file systems end at 255
@@ -49,15 +52,25 @@ def fingerprint(parts: Sequence[Path]) -> str:
     Args:
         parts: The files that make up one slide (one for most formats, many for MRXS and DICOM).
     """
+    return fingerprint_of_ends(_ends(path) for path in sorted(parts))
+
+
+def fingerprint_of_ends(parts: Iterable[tuple[int, bytes, bytes]]) -> str:
+    """``fingerprint`` of files that are read otherwise: size, first and last ``FINGERPRINT_END`` bytes of each, in order."""
     digest = hashlib.sha256()
-    for path in sorted(parts):
-        size = path.stat().st_size
+    for size, head, tail in parts:
         digest.update(size.to_bytes(8, "little"))
-        with path.open("rb") as stream:
-            digest.update(stream.read(_HASH_CHUNK))
-            stream.seek(max(0, size - _HASH_CHUNK))
-            digest.update(stream.read(_HASH_CHUNK))
+        digest.update(head)
+        digest.update(tail)
     return digest.hexdigest()
+
+
+def _ends(path: Path) -> tuple[int, bytes, bytes]:
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        head = stream.read(FINGERPRINT_END)
+        stream.seek(max(0, size - FINGERPRINT_END))
+        return size, head, stream.read(FINGERPRINT_END)
 
 
 def dump_json(value: Any, *, indent: int | None = 2) -> str:

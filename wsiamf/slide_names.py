@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from wsiamf.addresses import Address, Url
 from wsiamf.errors import ConfigError
 
 # Only known suffixes are cut off: in "case.12" (no suffix written) the ".12" belongs to the name.
@@ -34,13 +35,15 @@ def slide_stem(name: str) -> str:
     return _SUFFIX.sub("", base_name(name))
 
 
-def result_folder_name(slide: Path, slide_id: str | None) -> str:
+def result_folder_name(slide: Address, slide_id: str | None) -> str:
     """Name of a slide's folder of results: ``slide_id``, else its stem (a slide that is a folder keeps its whole name).
 
     Raises:
-        ConfigError: ``slide_id`` is no single path component.
+        ConfigError: ``slide_id`` is no single path component, or is needed, since an address ends in no name.
     """
     if slide_id is None:
+        if isinstance(slide, Url):
+            return _name_of_url(slide)
         name = slide.absolute().name
         return name if slide.is_dir() else slide_stem(name) or name
     if (
@@ -51,3 +54,12 @@ def result_folder_name(slide: Path, slide_id: str | None) -> str:
     ):
         raise ConfigError(f'--slide-id {slide_id!r}: must be one plain folder name, without / \\ : * ? " < > |.')
     return slide_id
+
+
+def _name_of_url(url: Url) -> str:
+    name = base_name(url.name)
+    if url.suffix.lower() != ".zarr":  # which is a folder, and folders keep their whole names
+        name = slide_stem(name) or name
+    if name in {"", ".", ".."} or not name.isprintable():
+        raise ConfigError(f"{url}: ends in no name that a folder could have; give one with --slide-id.")
+    return name

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from wsiamf.addresses import Address
 from wsiamf.cli import options
 
 # Written out, so that --help loads no format; a test holds them to the list in wsiamf.export.format_list.
@@ -34,9 +35,9 @@ FORMATS = (
     help="Folder for the files, or the file itself, if its name ends like the format's.",
 )
 @click.option("--all", "every_row", is_flag=True, help="Write rows that do not count too, in classes that say why.")
-@click.option("--slide", type=options.FILE, help="Where the slide is now, for the formats that name or open it.")
+@click.option("--slide", type=options.SLIDE, help="Where the slide is now, for the formats that name or open it.")
 @options.overwrite_opt
-def export(out: Path, to: str, target: Path, *, every_row: bool, slide: Path | None, overwrite: bool) -> None:
+def export(out: Path, to: str, target: Path, *, every_row: bool, slide: Address | None, overwrite: bool) -> None:
     """Write the results in OUT for another program.
 
     OUT is a slide's folder of results, or the folder that screen or cohort wrote: every slide of it. The files are named

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import logging
 from typing import Any
 
 import click
 
+from wsiamf.addresses import Address
 from wsiamf.cli import options
 
 SCHEMA = "wsiamf.info/1"
 
 
 @click.command()
-@click.argument("slide", type=options.FILE)
+@click.argument("slide", type=options.SLIDE)
 @options.mpp_opt
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def info(slide: Path, mpp: float | None, as_json: bool) -> None:
+def info(slide: Address, mpp: float | None, as_json: bool) -> None:
     """Show what SLIDE holds: size, resolution and where it comes from, levels, tiles, bounds, fingerprint."""
     from wsiamf.files import dump_json
     from wsiamf.slides import open_slide, slide_facts
 
     with open_slide(slide, mpp=mpp) as opened:
         facts = slide_facts(opened)
+        if opened.mpp_warning:
+            logging.getLogger(__name__).warning("%s", opened.mpp_warning)
     click.echo(dump_json({"schema": SCHEMA, **facts}).rstrip() if as_json else "\n".join(_lines(facts)))
 
 

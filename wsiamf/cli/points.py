@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from wsiamf.addresses import Address
 from wsiamf.cli import options
 
 if TYPE_CHECKING:
@@ -23,11 +25,11 @@ def _points_opts(command: Command) -> Command:
     """What says which points are meant and how they are to be read."""
     for option in (
         options.mpp_opt,
-        options.points_frame_opt,
+        *reversed(options.PLACEMENT),
         options.points_format_opt,
         click.option("--slide-name", help="The slide's name in a file of many slides; left out: the slide's own."),
         click.option(
-            "--slide", type=options.FILE, help="The slide: its mpp turns um into px, its bounds QuPath's frame."
+            "--slide", type=options.SLIDE, help="The slide: its mpp turns um into px, its bounds QuPath's frame."
         ),
     ):
         command = option(command)
@@ -45,19 +47,18 @@ def points() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(
     file: Path,
-    slide: Path | None,
+    slide: Address | None,
     slide_name: str | None,
     mpp: float | None,
-    points_format: str | None,
-    points_frame: str,
     as_json: bool,
+    **chosen: Any,
 ) -> None:
     """Show what FILE holds: format, number of points, slides, classes, frame, unit, extent, scores, raters."""
     from wsiamf.candidates.inspecting import inspect_points
     from wsiamf.files import dump_json
 
     with _meant(slide, slide_name, mpp) as meant:
-        facts = inspect_points(file, meant, points_format=points_format, points_frame=_frame(points_frame))
+        facts = inspect_points(file, meant, **chosen)
     click.echo(dump_json(facts).rstrip() if as_json else "\n".join(_lines(facts)))
 
 
@@ -71,29 +72,24 @@ def inspect(
 def convert(
     file: Path,
     out: Path,
-    slide: Path | None,
+    slide: Address | None,
     slide_name: str | None,
     mpp: float | None,
-    points_format: str | None,
-    points_frame: str,
     **chosen: Any,
 ) -> None:
     """Write the points of FILE as OUT: .csv, .tsv or .parquet in level-0 px, .geojson in QuPath's frame."""
-    import logging
 
     from wsiamf.export.points import convert_points
 
     with _meant(slide, slide_name, mpp) as meant:
-        done = convert_points(
-            file, out, meant, points_format=points_format, points_frame=_frame(points_frame), **chosen
-        )
+        done = convert_points(file, out, meant, **chosen)
     for note in done.notes:
         logging.getLogger(__name__).warning("%s: %s", file.name, note)
     click.echo(str(out))
 
 
 @contextmanager
-def _meant(slide: Path | None, slide_name: str | None, mpp: float | None) -> Iterator[SlideLike]:
+def _meant(slide: Address | None, slide_name: str | None, mpp: float | None) -> Iterator[SlideLike]:
     """The slide whose points are meant, with what is known of it."""
     from wsiamf.candidates.raw import NamedSlide
     from wsiamf.slides import open_slide
@@ -104,11 +100,9 @@ def _meant(slide: Path | None, slide_name: str | None, mpp: float | None) -> Ite
         yield NamedSlide(slide_name or "")
         return
     with open_slide(slide, mpp=mpp) as opened:
+        if opened.mpp_warning:
+            logging.getLogger(__name__).warning("%s", opened.mpp_warning)
         yield NamedSlide(slide_name or opened.name, opened.frame)
-
-
-def _frame(points_frame: str) -> Any:
-    return None if points_frame == "auto" else points_frame
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from wsiamf.addresses import Address
 from wsiamf.cli import options
 from wsiamf.cli.screening_options import screening_opts
 
 
 @click.command()
-@click.argument("slide", type=options.FILE)
+@click.argument("slide", type=options.SLIDE)
 @click.option("--points", type=options.FILE, required=True, help="The candidates, in any format of docs/points.md.")
 @click.option(
     "--out",
@@ -31,7 +32,7 @@ from wsiamf.cli.screening_options import screening_opts
 @options.mpp_opt
 @click.option("--slide-id", help="Name of the slide's folder; left out: its file name without suffix.")
 @options.overwrite_opt
-def screen(slide: Path, points: Path, **chosen: Any) -> None:
+def screen(slide: Address, points: Path, **chosen: Any) -> None:
     """Classify the candidate mitotic figures of SLIDE and write counts, GeoJSON for QuPath, tables and a report.
 
     The folder of results is printed on stdout. Research use only.

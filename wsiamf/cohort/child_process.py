@@ -119,7 +119,7 @@ class Request:
         """The protocol's line; an mpp of the manifest goes before the run's."""
         own = {} if self.item.mpp is None else {"mpp": self.item.mpp}
         return {
-            "item": self.item.as_json(),
+            "item": self.item.as_json(with_credentials=True),
             "options": self.options | own,
             "error_rates": self.error_rates,
             "overwrite": self.overwrite,

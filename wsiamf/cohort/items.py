@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-_PATHS = ("slide", "points", "roi")
+from wsiamf.addresses import Address, Url, parse_address
+
+_PATHS = ("slide", "points", "roi", "regions")
 
 
 @dataclass(frozen=True)
@@ -16,36 +18,45 @@ class Item:
     Args:
         row: Of the manifest, from 1.
         slide_id: Name of the slide's folder of results, unique in the cohort.
-        slide, points: The files, absolute. ``points`` is None where the user allowed that a shared points file lists no row
-            for the slide: it has no candidates.
+        slide, points: The files, absolute; a slide may be at an address. ``points`` is None where the user allowed that a
+            shared points file lists no row for the slide: it has no candidates.
         case_id: Patient or animal; None where the manifest has no such column.
         roi: QuPath GeoJSON of regions, absolute; None for a tissue mask.
+        regions: QuPath GeoJSON of named fields, absolute, each counted on its own too; None for none.
         mpp: um per level-0 px in place of the slide's own.
         group, tumor, scanner: What the cohort's figures are split by; None for not stated.
     """
 
     row: int
     slide_id: str
-    slide: Path
+    slide: Address
     points: Path | None
     case_id: str | None = None
     roi: Path | None = None
+    regions: Path | None = None
     mpp: float | None = None
     group: str | None = None
     tumor: str | None = None
     scanner: str | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """Values that JSON has."""
+    def as_json(self, *, with_credentials: bool = False) -> dict[str, Any]:
+        """Values that JSON has.
+
+        Args:
+            with_credentials: Whether a slide's address keeps those that it holds: for a process that opens it, not for a file.
+        """
         values = asdict(self)
-        return values | {name: str(values[name]) for name in _PATHS if values[name] is not None}
+        shown = {name: str(values[name]) for name in _PATHS if values[name] is not None}
+        if with_credentials and isinstance(self.slide, Url):
+            shown["slide"] = self.slide.full
+        return values | shown
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Item:
-        """The inverse of ``as_json``."""
+        """The inverse of ``as_json``, but for credentials that were left out."""
         known: dict[str, Any] = {field.name: values.get(field.name) for field in fields(cls)}
-        paths = {name: Path(known[name]) for name in _PATHS if known[name] is not None}
-        return cls(**(known | paths))
+        paths = {name: Path(known[name]) for name in _PATHS[1:] if known[name] is not None}
+        return cls(**(known | paths | {"slide": parse_address(known["slide"])}))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from wsiamf.addresses import Address, parse_address
 from wsiamf.cohort.cells import Cells, read_cells
 from wsiamf.cohort.folder import list_folder
 from wsiamf.cohort.item_checks import Draft, check_items
@@ -19,7 +20,7 @@ from wsiamf.slides.resolution import MPP_RANGE, given_resolution
 
 __all__ = ["COLUMNS", "list_folder", "read_manifest"]
 
-COLUMNS: Final = ("slide", "points", "slide_id", "case_id", "roi", "mpp", "group", "tumor", "scanner")
+COLUMNS: Final = ("slide", "points", "slide_id", "case_id", "roi", "regions", "mpp", "group", "tumor", "scanner")
 """Of a manifest; the first two are needed."""
 
 _NEEDED: Final = COLUMNS[:2]
@@ -28,7 +29,7 @@ _NEEDED: Final = COLUMNS[:2]
 def read_manifest(
     path: str | Path, *, points_format: str | None = None, allow_missing_points: bool = False
 ) -> list[Item]:
-    """Read and check a manifest: one row a slide, paths relative to the manifest's folder.
+    """Read and check a manifest: one row a slide, paths relative to the manifest's folder, slides perhaps at an address.
 
     Args:
         path: The manifest.
@@ -97,7 +98,7 @@ def _drafts(
 def _draft(row: int, values: Mapping[str, str], folder: Path, problems: Problems) -> Draft:
     """A row as an item; values that are not stated are None."""
     stated = {name: text for name, text in values.items() if text}
-    slide = folder / stated["slide"]
+    slide = parse_address(stated["slide"], folder)
     item = Item(
         row=row,
         slide_id=stated.get("slide_id") or _own_id(slide),
@@ -105,6 +106,7 @@ def _draft(row: int, values: Mapping[str, str], folder: Path, problems: Problems
         points=folder / stated["points"] if "points" in stated else None,
         case_id=stated.get("case_id"),
         roi=folder / stated["roi"] if "roi" in stated else None,
+        regions=folder / stated["regions"] if "regions" in stated else None,
         mpp=_mpp(row, stated.get("mpp"), problems),
         group=stated.get("group"),
         tumor=stated.get("tumor"),
@@ -113,10 +115,10 @@ def _draft(row: int, values: Mapping[str, str], folder: Path, problems: Problems
     return Draft(f"row {row}", item)
 
 
-def _own_id(slide: Path) -> str:
+def _own_id(slide: Address) -> str:
     try:
         return result_folder_name(slide, None)
-    except (OSError, ValueError):  # a path that no file can have; noted as such
+    except (OSError, ValueError):  # a path that no file can have, an address without a name; noted as such
         return slide.name
 
 

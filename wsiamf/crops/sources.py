@@ -16,7 +16,7 @@ from wsiamf.crops.boxes import CropBoxes
 from wsiamf.crops.plan import ReadingPlan
 from wsiamf.crops.tile_schedule import TileSchedule, schedule_tiles
 from wsiamf.errors import SlideReadError
-from wsiamf.slides import Slide, TileGrid, Tiles
+from wsiamf.slides import Slide, TileGrid, Tiles, work_through
 
 WHITE: Final = 255
 """What lies outside the slide; one number, since NumPy fills with an RGB triple a hundred times more slowly."""
@@ -90,8 +90,8 @@ class TileSource(CropSource):
 
     def prepare(self, batch: int) -> None:
         try:
-            for key in self._schedule.new[batch].tolist():
-                self._window[key] = self._decode(key)
+            keys = self._schedule.new[batch].tolist()
+            self._window.update(zip(keys, work_through(self._tiles, self._decode, keys), strict=True))
         except BaseException as error:
             self._broken = error  # whoever waits for one of these tiles must not wait for ever
             raise

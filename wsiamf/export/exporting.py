@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from wsiamf.addresses import Address, parse_address
 from wsiamf.errors import ConfigError, ExportError
 from wsiamf.export.format_list import FORMATS, Format
 from wsiamf.export.formats.base import Options
@@ -23,7 +24,7 @@ def export_results(
     *,
     target: str | Path = DEFAULT_OUT,
     every_row: bool = False,
-    slide: str | Path | None = None,
+    slide: str | Address | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Write results in a format that another program reads.
@@ -49,13 +50,28 @@ def export_results(
         raise ExportError(
             f"{out}: --slide names one slide, but {len(results)} are to be exported; give one slide's folder."
         )
-    options = Options(every_row=every_row, slide=None if slide is None else Path(slide))
+    if chosen.by_file_name:
+        _check_names(results, to)
+    options = Options(every_row=every_row, slide=None if slide is None else parse_address(slide))
     jobs = _jobs(chosen, results, Path(out), Path(target))
     for path, _ in jobs:  # all of them first, so that nothing is written where one is refused
         _check_free(path, chosen, overwrite=overwrite)
     for path, of_file in jobs:
         _write_file(path, of_file, chosen, options)
     return [path for path, _ in jobs]
+
+
+def _check_names(results: Sequence[SlideResult], to: str) -> None:
+    """Raise where two slides of one file could not be told apart."""
+    first: dict[str, SlideResult] = {}
+    for result in results:
+        other = first.setdefault(result.slide_name, result)
+        if other is not result:
+            raise ExportError(
+                f"{result.folder}: its slide is called {result.slide_name}, as that of {other.slide_id} is, and a {to} file "
+                "tells slides by their file names; export each of the two folders on its own, or rename a slide and screen it "
+                "again."
+            )
 
 
 def _jobs(chosen: Format, results: Sequence[SlideResult], out: Path, target: Path) -> list[_Job]:

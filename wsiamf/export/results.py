@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from wsiamf.addresses import Address, parse_address
 from wsiamf.errors import ExportError
 from wsiamf.files import RUN_RECORD
 from wsiamf.geometry import Bounds, SlideFrame
@@ -63,9 +64,9 @@ class SlideResult:
         return SlideFrame(int(facts["width"]), int(facts["height"]), mpp, Bounds(**facts["bounds"]))
 
     @property
-    def slide_path(self) -> Path:
-        """Where the slide was when it was screened."""
-        return Path(self.record["host"]["paths"]["slide"])
+    def slide_path(self) -> Address:
+        """Where the slide was when it was screened; an address has lost its credentials."""
+        return parse_address(self.record["host"]["paths"]["slide"])
 
     def table(self) -> pd.DataFrame:
         """The predictions table, read anew."""

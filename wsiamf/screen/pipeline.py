@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from wsiamf.addresses import Url
 from wsiamf.config import ScreenOptions, parse_screen_options
 from wsiamf.errors import ConfigError
 from wsiamf.files import RUN_RECORD, check_replaceable, dump_json, sha256_file, staged_folder, write_text
@@ -45,7 +46,7 @@ class ScreenResult:
 
 
 def screen_slide(
-    slide: str | Path,
+    slide: str | Path | Url,
     points: str | Path,
     *,
     out: str | Path = DEFAULT_OUT,
@@ -66,7 +67,7 @@ def screen_slide(
     """Classify the candidates of one slide and write ``out/<slide>/``.
 
     Args:
-        slide: A whole-slide image or region image that OpenSlide or tifffile reads.
+        slide: A whole-slide image or region image, or its address (``s3://bucket/slide.svs``).
         points: The candidates, in any format of ``wsiamf.candidates``.
         out: Folder in which the slide's own folder is made.
         roi: QuPath GeoJSON of regions to count in; a tissue mask is made where left out.

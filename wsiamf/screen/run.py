@@ -89,6 +89,7 @@ class Run:
         self._own_rates = own_rates
         self._frame: SlideFrame = slide.frame
         self.warnings = _Warnings([])
+        self.warnings.add(slide.mpp_warning)
 
     def read_inputs(self, tissue: TissueMeanwhile) -> None:
         """Regions and candidates: what can be wrong without reading a pixel, unless most points lie off the slide."""
@@ -130,7 +131,8 @@ class Run:
         self.plan = plan_reading(
             self._frame.mpp, self._slide.level_downsamples, target_mpp=spec.mpp, tolerance=spec.mpp_tolerance
         )
-        self._flags = self._resolution_flags(spec) + self._fit.flags
+        guessed = ["mpp_from_objective_power"] if self._slide.mpp_warning else []
+        self._flags = guessed + self._resolution_flags(spec) + self._fit.flags
         self._classified = classify_candidates(self._slide, self.candidates.table, classifier, self.plan, on_progress)
 
     def sum_up(self, tissue: TissueMeanwhile) -> None:
@@ -226,7 +228,7 @@ class Run:
         )
 
     def host_paths(self, folder: Path) -> dict[str, str | None]:
-        """Absolute paths of inputs and output."""
+        """Absolute paths of inputs and output; of a slide at an address, the address without credentials."""
         return {
             "slide": str(self._slide.path.absolute()),
             "points": str(self._points.absolute()),

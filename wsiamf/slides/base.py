@@ -11,11 +11,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from wsiamf.addresses import Address
 from wsiamf.errors import SlideReadError
 from wsiamf.geometry import Bounds
 from wsiamf.slides.interface import Slide, TileGrid, Tiles
 from wsiamf.slides.parts import slide_fingerprint
-from wsiamf.slides.resolution import Resolution, stated_resolution
+from wsiamf.slides.resolution import Resolution, slide_resolution
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,17 @@ class DescribedSlide(Slide):
         given: The caller's resolution, which overrides the file's.
     """
 
-    def __init__(self, path: Path, description: SlideDescription, given: Resolution | None) -> None:
+    def __init__(self, path: Address, description: SlideDescription, given: Resolution | None) -> None:
         self._path = path
         self._description = description
         self._properties = MappingProxyType(dict(description.properties))
         self._given = given
-        self._resolution = given or stated_resolution(description.properties)
+        self._resolution = given or slide_resolution(description.properties)
         self._fingerprint: str | None = None
         self._closed = False
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Address:
         return self._path
 
     @property
@@ -91,7 +92,7 @@ class DescribedSlide(Slide):
     def fingerprint(self) -> str:
         if self._fingerprint is None:
             try:
-                self._fingerprint = slide_fingerprint(self._path, self.vendor, self._properties)
+                self._fingerprint = self._content_fingerprint()
             except OSError as error:
                 raise SlideReadError(f"{self._path}: cannot be read again: {error.strerror or error}.") from error
         return self._fingerprint
@@ -129,6 +130,11 @@ class DescribedSlide(Slide):
         """As ``tiles``; the slide is open and the level exists."""
         return None
 
+    def _content_fingerprint(self) -> str:
+        """As ``fingerprint``, read anew; a slide that is not on a local disk reads its own."""
+        assert isinstance(self._path, Path), "a remote slide reads its own"
+        return slide_fingerprint(self._path, self.vendor, self._properties)
+
     @abstractmethod
     def _release(self) -> None:
         """Close the file."""
@@ -159,6 +165,24 @@ def _bounds(properties: Mapping[str, str], dimensions: tuple[int, int]) -> Bound
 def grid_of(dimensions: Sequence[int], tile: tuple[int, int]) -> TileGrid:
     """The grid of tiles of (width, height) px that covers an image of given (width, height)."""
     return TileGrid(tile[0], tile[1], -(-dimensions[0] // tile[0]), -(-dimensions[1] // tile[1]))
+
+
+def level_properties(
+    vendor: str,
+    dimensions: Sequence[tuple[int, int]],
+    downsamples: Sequence[float],
+    grids: Sequence[TileGrid | None],
+) -> dict[str, str]:
+    """What OpenSlide would say of a slide's levels, under its keys."""
+    properties = {"openslide.vendor": vendor, "openslide.level-count": str(len(dimensions))}
+    for level, ((width, height), downsample, grid) in enumerate(zip(dimensions, downsamples, grids, strict=True)):
+        properties[f"openslide.level[{level}].width"] = str(width)
+        properties[f"openslide.level[{level}].height"] = str(height)
+        properties[f"openslide.level[{level}].downsample"] = f"{downsample:.17g}"
+        if grid is not None:
+            properties[f"openslide.level[{level}].tile-width"] = str(grid.tile_width)
+            properties[f"openslide.level[{level}].tile-height"] = str(grid.tile_height)
+    return properties
 
 
 def blank(width: int, height: int, colour: tuple[int, int, int]) -> NDArray[np.uint8]:

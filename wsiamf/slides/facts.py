@@ -37,7 +37,7 @@ def slide_facts(slide: Slide) -> dict[str, object]:
 
 
 def _mpp_facts(slide: Slide) -> dict[str, object]:
-    stated = stated_resolution(slide.properties)
+    stated = stated_resolution(slide.properties)  # without the guess from the objective power
     try:
         mpp, status = slide.mpp, "ok"
     except MppError:

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from wsiamf.addresses import Address
 from wsiamf.errors import SlideError, SlideNotFoundError
 from wsiamf.slides.opening import read_fingerprint
 
 
-def find_slide(name: str, fingerprint: str, recorded: Path, folders: Sequence[Path] = ()) -> Path:
+def find_slide(name: str, fingerprint: str, recorded: Address, folders: Sequence[Path] = ()) -> Address:
     """Find a slide's file: where it was, else by its name in folders and all that lies below them.
 
     A file of the right name counts only if its content is the slide's too, so that results are never shown on another slide.
@@ -18,7 +19,7 @@ def find_slide(name: str, fingerprint: str, recorded: Path, folders: Sequence[Pa
     Args:
         name: The slide's own name, with its suffix.
         fingerprint: As ``Slide.fingerprint``.
-        recorded: Where it was when its results were made.
+        recorded: Where it was when its results were made, which may be an address.
         folders: Searched one after the other where it is there no more.
 
     Raises:
@@ -26,7 +27,7 @@ def find_slide(name: str, fingerprint: str, recorded: Path, folders: Sequence[Pa
     """
     others = []
     for path in _places(name, recorded, folders):
-        if not path.exists():
+        if isinstance(path, Path) and not path.exists():
             continue
         if _is_slide(path, fingerprint):
             return path
@@ -34,7 +35,7 @@ def find_slide(name: str, fingerprint: str, recorded: Path, folders: Sequence[Pa
     raise SlideNotFoundError(_nowhere(name, recorded, folders, others))
 
 
-def _places(name: str, recorded: Path, folders: Sequence[Path]) -> Iterator[Path]:
+def _places(name: str, recorded: Address, folders: Sequence[Path]) -> Iterator[Address]:
     yield recorded
     for folder in folders:
         for parent, below, files in os.walk(folder):  # links to folders are not followed, so that no ring holds it up
@@ -43,14 +44,14 @@ def _places(name: str, recorded: Path, folders: Sequence[Path]) -> Iterator[Path
                 yield Path(parent, name)
 
 
-def _is_slide(path: Path, fingerprint: str) -> bool:
+def _is_slide(path: Address, fingerprint: str) -> bool:
     try:
         return read_fingerprint(path) == fingerprint
     except SlideError:
         return False
 
 
-def _nowhere(name: str, recorded: Path, folders: Sequence[Path], others: Sequence[Path]) -> str:
+def _nowhere(name: str, recorded: Address, folders: Sequence[Path], others: Sequence[Address]) -> str:
     if others:
         return (
             f"{name}: {others[0]} has this name and is another slide, or was changed since the results were made; "

@@ -18,10 +18,12 @@ MAX_PIXELS: Final = 1 << 26
 """Pictures beyond this (64 Mpx) are no crops; they are refused before they are decoded."""
 
 _SIXTEEN_BIT: Final = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
-_EIGHT_BIT: Final = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"})
+EIGHT_BIT_MODES: Final = frozenset(
+    {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB"}
+)
 _TRANSPARENT: Final = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 # Pillow's decoders raise these for damaged files; SyntaxError is its word for a broken PNG.
-_FAILURES: Final = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, struct.error)
+DECODING_FAILURES: Final = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, struct.error)
 _BOMBS: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
@@ -44,14 +46,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check(path, image)
-            return _rgb(image)
+            return image_rgb(image)
     except CropError:
         raise
     except FileNotFoundError as error:
         raise CropError(f"{path}: no such image file.") from error
     except _BOMBS as error:
         raise CropError(_too_large(path)) from error
-    except _FAILURES as error:
+    except DECODING_FAILURES as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise CropError(f"{path}: not a readable image ({' '.join(reason.split())}).") from error
 
@@ -61,7 +63,7 @@ def _check(path: Path, image: Image.Image) -> None:
         raise CropError(_too_large(path))
     if (pages := getattr(image, "n_frames", 1)) > 1:
         raise CropError(f"{path}: a stack of {pages} images, where one is wanted; save each as a file of its own.")
-    if image.mode not in _EIGHT_BIT | _SIXTEEN_BIT:
+    if image.mode not in EIGHT_BIT_MODES | _SIXTEEN_BIT:
         raise CropError(f"{path}: samples of type {image.mode!r} have no defined white; save it as 8-bit RGB.")
 
 
@@ -69,7 +71,8 @@ def _too_large(path: Path) -> str:
     return f"{path}: more than {MAX_PIXELS:,} pixels are no crop; is it a slide?"
 
 
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+def image_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """An open picture as RGB uint8, (height, width, 3); what is transparent is laid over white."""
     if image.mode in _SIXTEEN_BIT:
         grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsiamf.addresses import Address
 from wsiamf.geometry import Bounds, SlideFrame
 from wsiamf.slides.glass import centre_offset_nm
-from wsiamf.slides.resolution import stated_resolution
+from wsiamf.slides.resolution import OBJECTIVE_POWER, POWER_KEY, stated_resolution
 
 WHITE = (255, 255, 255)
 
@@ -39,6 +39,9 @@ class Tiles(ABC):
 
     They live as long as the slide that gave them.
     """
+
+    waits: bool = False
+    """Whether each is waited for, as over a network, so that it is best to ask for many at once."""
 
     @property
     @abstractmethod
@@ -69,18 +72,19 @@ class Slide(ABC):
 
     @property
     @abstractmethod
-    def path(self) -> Path:
-        """The file or folder that was opened."""
+    def path(self) -> Address:
+        """The file or folder that was opened, or its URL, which is shown without credentials."""
 
     @property
     @abstractmethod
     def backend(self) -> str:
-        """Name of the reading library: ``openslide`` or ``tifffile``."""
+        """Name of the reading library: ``openslide``, ``tifffile``, ``tiffslide``, ``wsidicom``, ``zarr`` or ``pillow``."""
 
     @property
     @abstractmethod
     def vendor(self) -> str:
-        """OpenSlide's vendor word (``aperio``, ``mirax``, ``dicom``, ``generic-tiff``, ...)."""
+        """OpenSlide's vendor word (``aperio``, ``mirax``, ``dicom``, ``generic-tiff``, ...); for formats that it does not know
+        ``ome-tiff``, ``ome-zarr``, ``png``, ``jpeg`` or ``bmp``."""
 
     @property
     @abstractmethod
@@ -109,7 +113,8 @@ class Slide(ABC):
     @property
     @abstractmethod
     def mpp_source(self) -> str:
-        """Where ``mpp`` comes from: a property's key, ``tiff resolution tag`` or ``given``; ``none`` where it is missing."""
+        """Where ``mpp`` comes from: a property's key, ``tiff resolution tag``, ``objective power`` (a guess, of which
+        ``mpp_warning`` tells) or ``given``; ``none`` where it is missing."""
 
     @property
     @abstractmethod
@@ -171,6 +176,16 @@ class Slide(ABC):
     def level_count(self) -> int:
         """Number of levels."""
         return len(self.level_dimensions)
+
+    @property
+    def mpp_warning(self) -> str | None:
+        """What a user must be told of ``mpp`` where it is a guess from the objective power; None where the file states it."""
+        if self.mpp_source != OBJECTIVE_POWER:
+            return None
+        return (
+            f"{self.name}: states no um per pixel; {self.mpp:.4g} is guessed from its objective power of "
+            f"{float(self.properties[POWER_KEY]):g}x and may be off by 10 % or more; give the true value with --mpp."
+        )
 
     @property
     def frame(self) -> SlideFrame:

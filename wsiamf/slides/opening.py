@@ -1,28 +1,34 @@
-"""Which library reads a slide: OpenSlide wherever it knows the format, tifffile for plain TIFFs."""
+"""Which library reads a slide: OpenSlide wherever it knows the format, others for what it does not know or show whole."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
-from wsiamf.errors import SlideNotFoundError, SlideReadError, UnsupportedSlideError
+from wsiamf.addresses import Url, parse_address
+from wsiamf.errors import SlideError, SlideReadError, UnsupportedSlideError
 from wsiamf.slides.interface import Slide
+from wsiamf.slides.kinds import GENERIC_TIFF, Kind, check_is_file, series_of_folder, slide_kind
+from wsiamf.slides.ome_tiff_slide import OmeTiffSlide
 from wsiamf.slides.openslide_slide import OpenSlideSlide, openslide_vendor
-from wsiamf.slides.parts import dicom_series, slide_fingerprint
+from wsiamf.slides.parts import OME_ZARR, dicom_series, is_zarr, slide_fingerprint, slide_parts
+from wsiamf.slides.picture_slide import PictureSlide
 from wsiamf.slides.resolution import Resolution, given_resolution
 from wsiamf.slides.tiff_layout import open_tiff, refuse_incomplete, refuse_stack
 from wsiamf.slides.tifffile_slide import TifffileSlide
-
-_GENERIC: Final = "generic-tiff"
-_CHECKED_TIFF: Final = frozenset({_GENERIC, "aperio"})
-"""Vendors whose files obey TIFF's own words on where tiles lie; others bend them (NDPI beyond 4 GiB)."""
+from wsiamf.slides.wsidicom_slide import WsiDicomSlide
+from wsiamf.slides.zarr_slide import ZarrSlide
 
 
-def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
-    """Open a whole-slide image or a plain TIFF region.
+def open_slide(path: str | Path | Url, *, mpp: float | None = None) -> Slide:
+    """Open a whole-slide image, or a region saved as a picture.
 
     Args:
-        path: The file; for MRXS the ``.mrxs``, for DICOM any file of the series.
+        path: The file; for MRXS the ``.mrxs``, for DICOM any file of the series or the folder that holds it alone, for
+            OME-Zarr its folder. Text such as ``s3://bucket/slide.svs`` is an address: TIFF slides and OME-Zarr are read there.
         mpp: um per level-0 px, which overrides what the file states; needed where it states none that can be used.
 
     Returns:
@@ -32,69 +38,114 @@ def open_slide(path: str | Path, *, mpp: float | None = None) -> Slide:
     Raises:
         SlideNotFoundError: There is no such file.
         UnsupportedSlideError: No library can read it, or it is damaged or incomplete.
+        SlideReadError: An address cannot be reached or may not be read.
         MppError: ``mpp`` is not between 0.05 and 20.
 
     Example:
         >>> with open_slide("slide.svs") as slide:  # doctest: +SKIP
         ...     crop = slide.read_region((5000, 4000), 0, (128, 128))
     """
-    path = Path(path)
+    path = parse_address(path)
     given = None if mpp is None else given_resolution(mpp)
-    _check_is_file(path)
-    vendor = openslide_vendor(path)
-    if vendor is None:
-        return TifffileSlide(path, given)
-    if vendor in _CHECKED_TIFF:
-        _check_tiff(path, vendor)
-    return _open_known(path, vendor, given)
+    if isinstance(path, Url):
+        slide: Slide = _remote().open_remote(path, given)
+        return slide
+    return _OPENERS[slide_kind(path)](path, given)
 
 
-def read_fingerprint(path: str | Path) -> str:
+def read_fingerprint(path: str | Path | Url) -> str:
     """``Slide.fingerprint`` without opening the slide: its format is found, but nothing of its layout is read or checked.
 
     Raises:
         SlideNotFoundError: There is no such file.
-        UnsupportedSlideError: It is a folder, or cannot be read.
+        UnsupportedSlideError: It is a folder that holds no slide, or cannot be read.
         SlideReadError: A file that belongs to it cannot be read.
     """
-    path = Path(path)
-    _check_is_file(path)
-    vendor = openslide_vendor(path) or _GENERIC
+    path = parse_address(path)
+    if isinstance(path, Url):
+        return str(_remote().remote_fingerprint(path))
     try:
-        series = dicom_series(path) if vendor == "dicom" else None
-        return slide_fingerprint(path, vendor, {"dicom.SeriesInstanceUID": series or ""})
+        if not path.is_dir():
+            check_is_file(path)
+            vendor = openslide_vendor(path) or GENERIC_TIFF
+            series = dicom_series(path) or ""
+            return slide_fingerprint(path, "dicom" if series else vendor, {_SERIES_KEY: series})
+        if is_zarr(path):
+            return slide_fingerprint(path, OME_ZARR, {})
+        return slide_fingerprint(path, "dicom", {_SERIES_KEY: series_of_folder(path)[0]})
+    except SlideError:
+        raise
     except OSError as error:
         raise SlideReadError(f"{path}: cannot be read: {error.strerror or error}.") from error
 
 
-def _check_is_file(path: Path) -> None:
-    if path.is_dir():
-        raise UnsupportedSlideError(
-            f"{path}: a folder, not a slide; name the .mrxs file beside it, or one of the .dcm files in it."
-        )
+def refuse_unreadable_address(url: Url) -> None:
+    """Raise where nothing could be read from an address, whatever is there; asks no server.
+
+    Raises:
+        UnsupportedSlideError: Its protocol is not known or its package missing, it names no file, or a kind of slide that is
+            read from a local disk only.
+    """
+    _remote().refuse_unreadable(url)
+
+
+def _remote() -> ModuleType:
+    """What opens addresses; it loads fsspec, which local slides need not wait for."""
+    return import_module("wsiamf.slides.remote")
+
+
+_SERIES_KEY: Final = "dicom.SeriesInstanceUID"
+_CHECKED_TIFF: Final = frozenset({GENERIC_TIFF, "aperio"})
+"""Vendors whose files obey TIFF's own words on where tiles lie; others bend them (NDPI beyond 4 GiB)."""
+
+
+def _open_vendor(path: Path, given: Resolution | None) -> Slide:
+    vendor = openslide_vendor(path)
+    if vendor in _CHECKED_TIFF:
+        _check_tiff(path, vendor)
+    return OpenSlideSlide(path, given)
+
+
+def _open_tiled_tiff(path: Path, given: Resolution | None) -> Slide:
+    _check_tiff(path, GENERIC_TIFF)
     try:
-        with path.open("rb"):
-            pass
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise SlideNotFoundError(f"{path}: no such slide file.") from error
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UnsupportedSlideError(f"{path}: cannot be read: {reason}.") from error
+        return OpenSlideSlide(path, given)
+    except UnsupportedSlideError:
+        # No vendor's: a tiled TIFF whose compression OpenSlide lacks (WebP, JPEG 2000), which tifffile may have.
+        return TifffileSlide(path, given)
 
 
 def _check_tiff(path: Path, vendor: str) -> None:
     """Refuse what OpenSlide would open all the same: a file that ends too early, and the first plane of a stack."""
     with open_tiff(path) as tiff:
         refuse_incomplete(path, tiff)
-        if vendor == _GENERIC:
+        if vendor == GENERIC_TIFF:
             refuse_stack(path, tiff)
 
 
-def _open_known(path: Path, vendor: str, given: Resolution | None) -> Slide:
+def _open_dicom(path: Path, given: Resolution | None) -> Slide:
+    """OpenSlide where it takes the file, else wsidicom."""
+    if path.is_dir():
+        _, files = series_of_folder(path)
+    else:
+        series = dicom_series(path)
+        if series is None:
+            raise UnsupportedSlideError(
+                f"{path}: a DICOM file, but no whole-slide image (VL Whole Slide Microscopy); name one of those."
+            )
+        files = slide_parts(path, "dicom", {_SERIES_KEY: series})
     try:
-        return OpenSlideSlide(path, given)
-    except UnsupportedSlideError:
-        if vendor != _GENERIC:
-            raise
-        # No vendor's: a tiled TIFF whose compression OpenSlide lacks (WebP, JPEG 2000), which tifffile may have.
-        return TifffileSlide(path, given)
+        return OpenSlideSlide(path, given, file=files[0])
+    except UnsupportedSlideError as error:
+        return WsiDicomSlide(path, files, " ".join(str(error.__cause__).split()), given)
+
+
+_OPENERS: Final[Mapping[Kind, Callable[[Path, Resolution | None], Slide]]] = {
+    Kind.OME_ZARR: ZarrSlide,
+    Kind.DICOM: _open_dicom,
+    Kind.PICTURE: PictureSlide,
+    Kind.OME_TIFF: OmeTiffSlide,
+    Kind.TILED_TIFF: _open_tiled_tiff,
+    Kind.PLAIN_TIFF: TifffileSlide,
+    Kind.VENDOR: _open_vendor,
+}

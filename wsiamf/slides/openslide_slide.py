@@ -41,15 +41,17 @@ class OpenSlideSlide(DescribedSlide):
     """A slide that OpenSlide reads.
 
     Args:
-        path: The file.
+        path: The file, or the folder of a DICOM series.
         given: The caller's resolution, which overrides the file's.
+        file: The file in that folder that the library is given, from which it finds the others; left out, ``path``.
 
     Raises:
         UnsupportedSlideError: OpenSlide refuses the file; names its reason.
     """
 
-    def __init__(self, path: Path, given: Resolution | None = None) -> None:
-        self._handle: openslide.OpenSlide | None = _open(path)
+    def __init__(self, path: Path, given: Resolution | None = None, *, file: Path | None = None) -> None:
+        self._given_path, self._file = path, file or path
+        self._handle: openslide.OpenSlide | None = _open(self._file)
         self._raw: dict[int, TiffTiles | None] = {}
         super().__init__(path, _describe(self._handle), given)
 
@@ -69,7 +71,7 @@ class OpenSlideSlide(DescribedSlide):
     def _read_rgba(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         try:
             if self._handle is None:
-                self._handle = openslide.OpenSlide(self.path)
+                self._handle = openslide.OpenSlide(self._file)
             return np.asarray(self._handle.read_region(location, level, size), dtype=np.uint8)
         except _FAILURES as error:
             # A handle refuses everything after its first error, so the next reading needs a new one.
@@ -84,7 +86,7 @@ class OpenSlideSlide(DescribedSlide):
         return self._raw[level]
 
     def duplicate(self) -> OpenSlideSlide:
-        return OpenSlideSlide(self.path, self._given)
+        return OpenSlideSlide(self._given_path, self._given, file=self._file)
 
     def _release(self) -> None:
         for tiles in self._raw.values():

@@ -1,9 +1,9 @@
-"""The files that make up one slide: one for most formats, a folder's worth for MRXS, DICOM and VMS."""
+"""The files that make up one slide: one for most formats, a folder's worth for MRXS, DICOM, VMS and OME-Zarr."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,11 @@ from wsiamf.files import fingerprint, sha256_bytes
 
 _DICOM_HEAD: Final = 1 << 18  # the series' id stands well before the pixels and the optical path's colour profile
 _DICOM_PREAMBLE: Final = 128
+OME_ZARR: Final = "ome-zarr"
+_ZARR_METADATA: Final = frozenset({"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"})
+_ZARR_ROOT: Final = ("zarr.json", ".zattrs", ".zgroup")
+_PICTURE_KEYS: Final = (b'"multiscales"', b'"bioformats2raw.layout"')
+_MOST_CHUNKS_READ: Final = 256
 _SLIDE_CLASS: Final = b"1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage
 _SERIES_ELEMENT: Final = re.compile(rb"\x20\x00\x0e\x00(?:UI..|..\x00\x00)([0-9.]{1,64})", re.DOTALL)
 
@@ -21,6 +26,8 @@ def slide_fingerprint(path: Path, vendor: str, properties: Mapping[str, str]) ->
     Raises:
         OSError: A folder or file cannot be read.
     """
+    if vendor == OME_ZARR:
+        return store_fingerprint(path)
     parts = slide_parts(path, vendor, properties)
     if vendor != "dicom" or len(parts) == 1:
         return fingerprint(parts)
@@ -28,12 +35,40 @@ def slide_fingerprint(path: Path, vendor: str, properties: Mapping[str, str]) ->
     return sha256_bytes("".join(sorted(fingerprint([part]) for part in parts)).encode())
 
 
-def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[Path]:
-    """All files that a slide's pixels and metadata come from, ``path`` among them.
+def store_fingerprint(folder: Path) -> str:
+    """Hex sha256 that names the content of a chunked store on disk, whatever its folder is called.
+
+    It covers the place and size of every file, all metadata, and ``fingerprint`` of at most 256 chunks, evenly spread over
+    the sorted places: a store has up to millions of them, and reading each would be reading the whole slide.
+
+    Raises:
+        OSError: A folder or file cannot be read.
+    """
+    places = {part.relative_to(folder).as_posix(): part for part in _files_in(folder)}
+    sizes = {place: part.stat().st_size for place, part in places.items()}
+    return fingerprint_of_store(sizes, lambda wanted: [fingerprint([places[place]]) for place in wanted])
+
+
+def fingerprint_of_store(sizes: Mapping[str, int], read: Callable[[Sequence[str]], Sequence[str]]) -> str:
+    """``store_fingerprint`` of a store that lies anywhere.
 
     Args:
-        path: The file that was opened.
-        vendor: OpenSlide's vendor word.
+        sizes: Bytes of every file, by its place in the store.
+        read: Gives ``files.fingerprint`` of the files at some places, in their order.
+    """
+    chunks = sorted(place for place in sizes if place.rpartition("/")[2] not in _ZARR_METADATA)
+    step = max(1, -(-len(chunks) // _MOST_CHUNKS_READ))
+    listed = [f"{place} {size}" for place, size in sorted(sizes.items())]
+    wanted = sorted(sizes.keys() - set(chunks)) + chunks[::step]
+    return sha256_bytes("\n".join([*listed, *read(wanted)]).encode())
+
+
+def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[Path]:
+    """All files that a slide's pixels and metadata come from, ``path`` among them where it is a file.
+
+    Args:
+        path: The file or folder that was opened.
+        vendor: OpenSlide's vendor word, or ``OME_ZARR``.
         properties: Under OpenSlide's keys; DICOM's series is named there.
 
     Raises:
@@ -43,6 +78,8 @@ def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[
         return [path, *_files_in(path.with_suffix(""))]
     if vendor == "dicom":
         return _dicom_parts(path, properties.get("dicom.SeriesInstanceUID", ""))
+    if vendor == OME_ZARR:
+        return _files_in(path)
     if vendor == "hamamatsu" and path.suffix.lower() in {".vms", ".vmu"}:
         return [path, *_named_in(path)]
     return [path]
@@ -60,6 +97,8 @@ def _named_in(index: Path) -> list[Path]:
 
 
 def _dicom_parts(path: Path, series: str) -> list[Path]:
+    if path.is_dir():
+        return dicom_slides(path).get(series, [])
     others = (part for part in path.absolute().parent.iterdir() if part.is_file() and part.name != path.name)
     return [path, *(part for part in others if series and _belongs_to(part, series.encode()))]
 
@@ -76,6 +115,53 @@ def dicom_series(path: Path) -> str | None:
         OSError: The file cannot be read.
     """
     return next((series.decode() for series in _series_named(path)), None)
+
+
+def dicom_slides(folder: Path) -> dict[str, list[Path]]:
+    """The DICOM slide images of a folder (not of folders in it), by their series, in the order of their names.
+
+    Raises:
+        OSError: The folder or a file cannot be read.
+    """
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and not file.name.startswith(".") and (series := dicom_series(file)) is not None:
+            found.setdefault(series, []).append(file)
+    return found
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM, of whatever kind.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as stream:
+        return stream.read(_DICOM_PREAMBLE + 4)[_DICOM_PREAMBLE:] == b"DICM"
+
+
+def is_zarr(folder: Path) -> bool:
+    """Whether a folder is a Zarr store, of whatever content."""
+    return any((folder / name).is_file() for name in _ZARR_ROOT)
+
+
+def is_ome_zarr(folder: Path) -> bool:
+    """Whether a folder is a Zarr store that says it holds a picture.
+
+    Raises:
+        OSError: A file in it cannot be read.
+    """
+    files = [folder / name for name in _ZARR_ROOT if (folder / name).is_file()]
+    return any(key in file.read_bytes() for file in files for key in _PICTURE_KEYS)
+
+
+def is_slide_folder(folder: Path) -> bool:
+    """Whether a folder is one slide by itself: an OME-Zarr picture, or the folder of one DICOM series.
+
+    Raises:
+        OSError: The folder or a file in it cannot be read.
+    """
+    return is_ome_zarr(folder) or (not is_zarr(folder) and len(dicom_slides(folder)) == 1)
 
 
 def _series_named(path: Path) -> list[bytes]:

@@ -7,12 +7,12 @@ show what OpenSlide shows.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import tifffile
 
+from wsiamf.addresses import Address
 from wsiamf.errors import SlideError
 from wsiamf.slides.interface import Slide
 from wsiamf.slides.tiff_layout import READ_FAILURES, open_tiff
@@ -59,7 +59,7 @@ def open_raw_tiles(slide: Slide, level: int) -> TiffTiles | None:
     return tiles
 
 
-def _open(path: Path, dimensions: tuple[int, int], background: tuple[int, int, int]) -> TiffTiles | None:
+def _open(path: Address, dimensions: tuple[int, int], background: tuple[int, int, int]) -> TiffTiles | None:
     with open_tiff(path) as tiff:
         pages: list[Any] = list(tiff.pages)
         own = [page for page in pages if page.is_tiled and (page.imagewidth, page.imagelength) == dimensions]

@@ -12,7 +12,9 @@ from typing import Any, Final
 import numpy as np
 import tifffile
 
+from wsiamf.addresses import Address
 from wsiamf.errors import UnsupportedSlideError
+from wsiamf.slides.byte_ranges import RemoteRanges
 
 # tifffile logs what it stumbles over; what matters of it is raised here, so it need not reach stderr by itself as well.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -41,6 +43,7 @@ _VENDOR_FLAGS: Final = {
     "indica": "Indica Labs",
     "sis": "Olympus",
 }
+_TRESTLE: Final = "MedScan"  # of which tifffile has no flag; its tiles overlap
 _VENDOR_SUFFIXES: Final = {
     ".svs",
     ".ndpi",
@@ -65,14 +68,21 @@ _ASPECT_PX: Final = 2  # a level's sides are rounded, so its aspect differs from
 
 
 @contextmanager
-def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+def open_tiff(path: Address, remote: RemoteRanges | None = None) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF for a look at its layout.
+
+    Args:
+        path: The file.
+        remote: The file where it is not on a local disk.
 
     Raises:
         UnsupportedSlideError: It is no TIFF, or its directory is damaged.
+        SlideReadError: It is remote, and cannot be reached.
     """
+    assert remote is not None or isinstance(path, Path), "a file at an address needs its ranges"
+    source: Any = path if remote is None else remote.stream()
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with tifffile.TiffFile(source, name=None if remote is None else path.name) as tiff:
             yield tiff
     except READ_FAILURES as error:
         raise UnsupportedSlideError(
@@ -81,7 +91,7 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
         ) from error
 
 
-def refuse_incomplete(path: Path, tiff: tifffile.TiffFile) -> None:
+def refuse_incomplete(path: Address, tiff: tifffile.TiffFile) -> None:
     """Raise unless the whole file is there: every directory, and every tile or strip of every picture.
 
     A copy that broke off often opens all the same, and would fail only at the tiles that are missing.
@@ -93,6 +103,8 @@ def refuse_incomplete(path: Path, tiff: tifffile.TiffFile) -> None:
     if not len(tiff.pages) or _next_directory(tiff) != 0:
         raise UnsupportedSlideError(_incomplete(path, "its directory ends after the end of the file"))
     for page in all_pages(tiff):
+        if _values_beyond(tiff, page, size):
+            raise UnsupportedSlideError(_incomplete(path, "the value of a tag lies beyond its end"))
         if len(page.pages or ()) != len(page.subifds or ()):
             raise UnsupportedSlideError(_incomplete(path, "a sub-directory ends after the end of the file"))
         counts = np.asarray(page.databytecounts, dtype=np.int64)
@@ -103,23 +115,30 @@ def refuse_incomplete(path: Path, tiff: tifffile.TiffFile) -> None:
             )
 
 
-def refuse_vendor(path: Path, tiff: tifffile.TiffFile) -> None:
+def refuse_vendor(path: Address, tiff: tifffile.TiffFile) -> None:
     """Raise where the file is a scanner vendor's, which only OpenSlide knows how to read in full.
 
     Raises:
         UnsupportedSlideError: It is.
     """
-    vendor = next((name for flag, name in _VENDOR_FLAGS.items() if getattr(tiff, f"is_{flag}")), None)
-    if vendor is None and path.suffix.lower() in _VENDOR_SUFFIXES:
-        vendor = f"by its suffix, {path.suffix}"
-    if vendor is not None:
+    if (vendor := vendor_of(path, tiff)) is not None:
         raise UnsupportedSlideError(
             f"{path}: a scanner vendor's slide ({vendor}) that OpenSlide does not recognise, so it is damaged or of an "
             "unknown version; copy it again from its source."
         )
 
 
-def refuse_stack(path: Path, tiff: tifffile.TiffFile) -> None:
+def vendor_of(path: Address, tiff: tifffile.TiffFile) -> str | None:
+    """Whose slide a file is, by its tags or its suffix; None for a plain TIFF."""
+    vendor = next((name for flag, name in _VENDOR_FLAGS.items() if getattr(tiff, f"is_{flag}")), None)
+    if vendor is None and len(tiff.pages) and str(tiff.pages[0].tags.valueof("Software")).startswith(_TRESTLE):
+        return "Trestle"
+    if vendor is None and path.suffix.lower() in _VENDOR_SUFFIXES:
+        return f"by its suffix, {path.suffix}"
+    return vendor
+
+
+def refuse_stack(path: Address, tiff: tifffile.TiffFile) -> None:
     """Raise where the file holds several pictures of one size.
 
     Raises:
@@ -134,7 +153,7 @@ def refuse_stack(path: Path, tiff: tifffile.TiffFile) -> None:
         )
 
 
-def pyramid(path: Path, tiff: tifffile.TiffFile) -> list[Any]:
+def pyramid(path: Address, tiff: tifffile.TiffFile) -> list[Any]:
     """The pages that are levels of one picture, finest first: the first page, and what repeats it smaller.
 
     Labels, macro images and thumbnails, marked as reduced or not, are left out where their shape gives them away.
@@ -146,7 +165,7 @@ def pyramid(path: Path, tiff: tifffile.TiffFile) -> list[Any]:
     first = pages[0]
     levels = [first]
     for page in [*pages[1:], *(first.pages or ())]:
-        if _repeats(first, page) and page.imagewidth < levels[-1].imagewidth:
+        if repeats(first, page) and page.imagewidth < levels[-1].imagewidth:
             levels.append(page)
         elif not page.is_reduced and not page.is_subifd:
             raise UnsupportedSlideError(
@@ -155,7 +174,13 @@ def pyramid(path: Path, tiff: tifffile.TiffFile) -> list[Any]:
     return levels
 
 
-def refuse_undecodable(path: Path, pages: Sequence[Any]) -> None:
+def repeats(first: Any, page: Any) -> bool:
+    """Whether a page has the aspect of the first, within the rounding of its sides."""
+    scale = first.imagewidth / page.imagewidth
+    return bool(abs(first.imagelength / scale - page.imagelength) <= _ASPECT_PX)
+
+
+def refuse_undecodable(path: Address, pages: Sequence[Any]) -> None:
     """Raise unless every page is 8-bit grey or RGB in a compression that can be decoded here; decodes nothing.
 
     Raises:
@@ -185,14 +210,23 @@ def _next_directory(tiff: tifffile.TiffFile) -> int | None:
     return int(struct.unpack(tiff.tiff.offsetformat, data)[0]) if len(data) == tiff.tiff.offsetsize else None
 
 
-def _incomplete(path: Path, what: str) -> str:
+def _values_beyond(tiff: tifffile.TiffFile, page: Any, size: int) -> bool:
+    """Whether a directory names a value after the end of the file, such as a description; tifffile leaves those out."""
+    words = tiff.tiff
+    tiff.filehandle.seek(page.offset)
+    (count,) = struct.unpack(words.tagnoformat, tiff.filehandle.read(words.tagnosize))
+    entries = tiff.filehandle.read(count * words.tagsize)
+    for start in range(0, len(entries) - words.tagsize + 1, words.tagsize):
+        _, kind = struct.unpack_from(words.tagformat1, entries, start)
+        n_values, value = struct.unpack_from(words.tagformat2, entries, start + struct.calcsize(words.tagformat1))
+        n_bytes = n_values * struct.calcsize(tifffile.TIFF.DATA_FORMATS.get(kind, ""))
+        if n_bytes > words.offsetsize and struct.unpack(words.offsetformat, value)[0] + n_bytes > size:
+            return True
+    return False
+
+
+def _incomplete(path: Address, what: str) -> str:
     return f"{path}: the file is incomplete, {what}; copy it again from its source."
-
-
-def _repeats(first: Any, page: Any) -> bool:
-    """Whether a page has the aspect of the first, within the rounding of its sides."""
-    scale = first.imagewidth / page.imagewidth
-    return bool(abs(first.imagelength / scale - page.imagelength) <= _ASPECT_PX)
 
 
 def _obstacle(page: Any) -> str | None:

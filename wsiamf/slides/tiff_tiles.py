@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 
 from wsiamf.errors import SlideReadError
 from wsiamf.slides.base import grid_of
+from wsiamf.slides.byte_ranges import ByteRanges, LocalRanges
 from wsiamf.slides.interface import TileGrid, Tiles
 from wsiamf.slides.tiff_layout import READ_FAILURES
 
-_HAS_PREAD: Final = hasattr(os, "pread")  # Windows has none
-_LARGEST_READ: Final = 1 << 30
+_RUN_BYTES: Final = 1 << 20  # of rows that are read at once where none are compressed
 _DECODED_AS_RGB: Final = frozenset({tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR})
 
 
@@ -27,16 +26,17 @@ class TiffTiles(Tiles):
     Args:
         page: tifffile's page, whose file is open; only its layout is used, so that the file's position is never shared.
         background: RGB that transparent pixels are laid over.
+        ranges: The page's file where it is not on a local disk.
 
     Raises:
         OSError: The file cannot be opened again.
     """
 
-    def __init__(self, page: Any, background: tuple[int, int, int]) -> None:
+    def __init__(self, page: Any, background: tuple[int, int, int], ranges: ByteRanges | None = None) -> None:
         tiled = page.is_tiled
         width = page.tilewidth if tiled else page.imagewidth
         height = page.tilelength if tiled else min(page.rowsperstrip, page.imagelength)
-        self._path = Path(page.parent.filehandle.path)
+        self._name = str(page.parent.filehandle.name)
         self._grid = grid_of((page.imagewidth, page.imagelength), (width, height))
         self._page = page
         self._background = background
@@ -44,10 +44,14 @@ class TiffTiles(Tiles):
         self._planes = page.samplesperpixel if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE else 1
         # All of these may read from the file when first asked for: here, before there are threads.
         self._decoder, jpegtables = page.decode, page.jpegtables
-        self._options = {} if jpegtables is None else {"jpegtables": jpegtables}
+        given = {"jpegtables": jpegtables, "jpegheader": page.jpegheader}
+        self._options = {name: value for name, value in given.items() if value is not None}
         self._offsets, self._counts = tuple(page.dataoffsets), tuple(page.databytecounts)
-        self._lock = Lock()
-        self._file = os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._own: LocalRanges | None = None
+        self.waits = ranges is not None
+        if ranges is None:
+            ranges = self._own = LocalRanges(Path(page.parent.filehandle.path))
+        self._ranges = ranges
 
     @property
     def grid(self) -> TileGrid:
@@ -70,7 +74,7 @@ class TiffTiles(Tiles):
             samples = self._decode_plane(index) if self._planes == 1 else self._decode_planes(index)
         except READ_FAILURES as error:
             raise SlideReadError(
-                f"{self._path.name}: tile {(column, row)} cannot be decoded: {' '.join(str(error).split())}."
+                f"{self._name}: tile {(column, row)} cannot be decoded: {' '.join(str(error).split())}."
             ) from error
         if samples is None or self._is_rgb:
             return samples
@@ -78,9 +82,8 @@ class TiffTiles(Tiles):
 
     def close(self) -> None:
         """Release the file; harmless when called twice."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        if self._own is not None:
+            self._own.close()
 
     def _decode_planes(self, index: int) -> NDArray[np.uint8] | None:
         """One segment of every plane, (height, width, samples)."""
@@ -94,29 +97,75 @@ class TiffTiles(Tiles):
         count = self._counts[index]
         if not count:
             return None
-        data = self._read(self._offsets[index], count)
+        data = self._ranges.read(self._offsets[index], count)
         if len(data) < count:
             raise EOFError("the file ends within it")
         pixels, _, shape = self._decoder(data, index, **self._options)
         segment: NDArray[np.uint8] = np.asarray(pixels).reshape(shape)[0]
         return segment
 
-    def _read(self, offset: int, count: int) -> bytes:
-        parts: list[bytes] = []
-        while count:  # one call gives no more than 2 GiB
-            part = self._read_once(offset, min(count, _LARGEST_READ))
-            if not part:
-                break
-            parts.append(part)
-            offset, count = offset + len(part), count - len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _read_once(self, offset: int, count: int) -> bytes:
-        if _HAS_PREAD:
-            return os.pread(self._file, count, offset)
-        with self._lock:
-            os.lseek(self._file, offset, os.SEEK_SET)
-            return os.read(self._file, count)
+class RawRows(Tiles):
+    """Runs of whole rows of a page whose pixels stand in the file as they are, where the file cannot be mapped into memory.
+
+    Args:
+        page: tifffile's page: not tiled, one plane, ``is_memmappable``.
+        background: RGB that transparent pixels are laid over.
+        ranges: The page's file.
+    """
+
+    waits = True
+
+    def __init__(self, page: Any, background: tuple[int, int, int], ranges: ByteRanges) -> None:
+        self._page, self._background, self._ranges = page, background, ranges
+        self._name = str(page.parent.filehandle.name)
+        self._row_bytes = page.imagewidth * page.samplesperpixel
+        rows = min(page.imagelength, max(1, _RUN_BYTES // self._row_bytes))
+        self._grid = grid_of((page.imagewidth, page.imagelength), (page.imagewidth, rows))
+        self._offset = int(page.dataoffsets[0])
+
+    @property
+    def grid(self) -> TileGrid:
+        return self._grid
+
+    def decode(self, column: int, row: int) -> NDArray[np.uint8]:
+        top = row * self._grid.tile_height
+        rows = min(self._grid.tile_height, self._page.imagelength - top)
+        count = rows * self._row_bytes
+        data = self._ranges.read(self._offset + top * self._row_bytes, count)
+        if len(data) < count:
+            raise SlideReadError(f"{self._name}: tile {(column, row)} cannot be decoded: the file ends within it.")
+        samples = np.frombuffer(data, dtype=np.uint8).reshape(rows, self._page.imagewidth, -1)
+        return as_rgb(self._page, samples, self._background)
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+
+class JoinedTiles(Tiles):
+    """Red, green and blue from three pages of grey that are cut alike.
+
+    Args:
+        colours: The tiles of each, which ``close`` closes.
+    """
+
+    def __init__(self, colours: Sequence[TiffTiles]) -> None:
+        self._colours = colours
+        self.waits = any(tiles.waits for tiles in colours)
+
+    @property
+    def grid(self) -> TileGrid:
+        return self._colours[0].grid
+
+    def decode(self, column: int, row: int) -> NDArray[np.uint8] | None:
+        decoded = [tiles.decode(column, row) for tiles in self._colours]
+        present = [samples[..., 0] for samples in decoded if samples is not None]
+        return np.stack(present, axis=2) if len(present) == len(decoded) else None
+
+    def close(self) -> None:
+        """Release the file; harmless when called twice."""
+        for tiles in self._colours:
+            tiles.close()
 
 
 def as_rgb(page: Any, samples: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from pathlib import Path
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from wsiamf.addresses import Address
 from wsiamf.errors import SlideReadError
-from wsiamf.slides.base import DescribedSlide, SlideDescription, blank, grid_of
+from wsiamf.slides.base import DescribedSlide, SlideDescription, blank, grid_of, level_properties
+from wsiamf.slides.byte_ranges import RemoteRanges
 from wsiamf.slides.interface import TileGrid, Tiles
 from wsiamf.slides.resolution import Resolution
 from wsiamf.slides.tiff_layout import (
@@ -25,13 +26,27 @@ from wsiamf.slides.tiff_layout import (
     refuse_undecodable,
     refuse_vendor,
 )
-from wsiamf.slides.tiff_tiles import TiffTiles, as_rgb
+from wsiamf.slides.tiff_tiles import JoinedTiles, RawRows, TiffTiles, as_rgb
+from wsiamf.slides.tile_cache import CachedTiles
 
-_CACHE_BYTES: Final = 64 << 20
-"""Decoded strips and tiles that are kept; the last one is kept whatever its size, for files of one strip."""
-
+_VENDOR: Final = "generic-tiff"
 _UNITS: Final = {1: "none", 2: "inch", 3: "centimeter"}
 _DEFAULT_UNIT: Final = 2
+
+
+@dataclass(frozen=True)
+class TiffContent:
+    """What a TIFF shows as a slide.
+
+    Args:
+        vendor: The vendor word.
+        levels: The pages of each level, finest first: one, or one for each of red, green and blue.
+        properties: Further ones, under the keys of ``Slide.properties``.
+    """
+
+    vendor: str
+    levels: Sequence[Sequence[Any]]
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 class TifffileSlide(DescribedSlide):
@@ -40,22 +55,31 @@ class TifffileSlide(DescribedSlide):
     Args:
         path: The file.
         given: The caller's resolution, which overrides the file's.
+        remote: The file where it is not on a local disk.
 
     Raises:
         UnsupportedSlideError: It is a vendor's file, incomplete, a stack, or not decodable.
     """
 
-    def __init__(self, path: Path, given: Resolution | None = None) -> None:
+    def __init__(self, path: Address, given: Resolution | None = None, remote: RemoteRanges | None = None) -> None:
+        self._remote = remote
         with ExitStack() as stack:
-            tiff = stack.enter_context(open_tiff(path))
-            refuse_vendor(path, tiff)
-            refuse_incomplete(path, tiff)
-            refuse_stack(path, tiff)
-            pages = pyramid(path, tiff)
-            refuse_undecodable(path, pages)
-            super().__init__(path, _describe(pages), given)
-            self._levels = [stack.enter_context(closing(_Level(page, self.background))) for page in pages]
+            tiff = stack.enter_context(open_tiff(path, remote))
+            content = self._content(path, tiff)
+            super().__init__(path, _describe(content), given)
+            self._levels = [
+                stack.enter_context(closing(_level(pages, self.background, remote))) for pages in content.levels
+            ]
             self._file = stack.pop_all()
+
+    def _content(self, path: Address, tiff: tifffile.TiffFile) -> TiffContent:
+        """What the file shows; raises where it cannot be shown."""
+        refuse_vendor(path, tiff)
+        refuse_incomplete(path, tiff)
+        refuse_stack(path, tiff)
+        pages = pyramid(path, tiff)
+        refuse_undecodable(path, pages)
+        return TiffContent(_VENDOR, [[page] for page in pages], tag_properties(pages[0]))
 
     @property
     def backend(self) -> str:
@@ -64,22 +88,22 @@ class TifffileSlide(DescribedSlide):
     def _read_pixels(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
         downsample = self.level_downsamples[level]
         left, top = (int(np.floor(value / downsample + 0.5)) for value in (x, y))
-        region = blank(width, height, self.background)
         try:
-            for (row, column), pixels in self._levels[level].read(left, top, width, height):
-                region[row : row + pixels.shape[0], column : column + pixels.shape[1]] = pixels
+            return self._levels[level].read(left, top, width, height)
         except READ_FAILURES as error:
             reason = " ".join(str(error).split())
             raise SlideReadError(
                 f"{self.name}: {width} x {height} px at {(x, y)} of level {level} cannot be decoded: {reason}."
             ) from error
-        return region
 
     def _tiles(self, level: int) -> Tiles | None:
         return self._levels[level].segments
 
-    def duplicate(self) -> TifffileSlide:
-        return TifffileSlide(self._path, self._given)
+    def duplicate(self) -> Self:
+        return type(self)(self._path, self._given, self._remote)
+
+    def _content_fingerprint(self) -> str:
+        return super()._content_fingerprint() if self._remote is None else self._remote.fingerprint()
 
     def _release(self) -> None:
         self._levels = []
@@ -87,66 +111,76 @@ class TifffileSlide(DescribedSlide):
 
 
 class _Level:
-    """The strips or tiles of one page, and the latest of them decoded."""
+    """The strips or tiles of a level, decoded as they are needed, or its pixels where they stand in the file.
 
-    def __init__(self, page: Any, background: tuple[int, int, int]) -> None:
+    Args:
+        tiles: All of the level.
+        page: A page of it.
+        background: RGB of what no tile shows.
+        mapped: The page's pixels in the file, where they stand there as they are.
+    """
+
+    def __init__(
+        self,
+        tiles: TiffTiles | JoinedTiles | RawRows,
+        page: Any,
+        background: tuple[int, int, int],
+        mapped: NDArray[np.uint8] | None = None,
+    ) -> None:
         self._page = page
         self._background = background
-        self._mapped = _memory_map(page)
-        self._segments = TiffTiles(page, background)
-        self._grid = self._segments.grid
-        self._cache: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
-        self._cached_bytes = 0
+        self._mapped = mapped
+        self._segments = tiles
+        self._cached = CachedTiles(tiles, (page.imagewidth, page.imagelength), background)
 
     @property
-    def segments(self) -> TiffTiles | None:
-        """The page's tiles or strips for threads; None where its pixels stand in the file as they are."""
+    def segments(self) -> Tiles | None:
+        """Tiles or strips for threads; None where the pixels stand in the file as they are."""
         return self._segments if self._mapped is None else None
 
     def close(self) -> None:
         """Release the file."""
         self._segments.close()
 
-    def read(self, left: int, top: int, width: int, height: int) -> Iterator[tuple[tuple[int, int], NDArray[np.uint8]]]:
-        """The pieces of a box (px of this level) that lie in the picture, each with its (row, column) in the box."""
+    def read(self, left: int, top: int, width: int, height: int) -> NDArray[np.uint8]:
+        """A box in px of this level, (height, width, 3); what lies outside the picture is background."""
+        if self._mapped is None:
+            return self._cached.read(left, top, width, height)
+        box = blank(width, height, self._background)
         right, bottom = min(left + width, self._page.imagewidth), min(top + height, self._page.imagelength)
         x0, y0 = max(left, 0), max(top, 0)
-        if x0 >= right or y0 >= bottom:
-            return
-        if self._mapped is not None:
-            yield (y0 - top, x0 - left), as_rgb(self._page, self._mapped[y0:bottom, x0:right], self._background)
-            return
-        for row in range(y0 // self._grid.tile_height, -(-bottom // self._grid.tile_height)):
-            for column in range(x0 // self._grid.tile_width, -(-right // self._grid.tile_width)):
-                segment_x, segment_y = column * self._grid.tile_width, row * self._grid.tile_height
-                segment = self._segment(column, row)
-                piece = segment[
-                    max(y0 - segment_y, 0) : bottom - segment_y,
-                    max(x0 - segment_x, 0) : right - segment_x,
-                ]
-                yield (max(y0, segment_y) - top, max(x0, segment_x) - left), piece
-
-    def _segment(self, column: int, row: int) -> NDArray[np.uint8]:
-        """One strip or tile as RGB, from the cache or decoded."""
-        place = (column, row)
-        if place in self._cache:
-            self._cache.move_to_end(place)
-            return self._cache[place]
-        segment = self._segments.decode(column, row)
-        if segment is None:  # a sparse file's empty tile: nothing was scanned there
-            segment = blank(self._grid.tile_width, self._grid.tile_height, self._background)
-        self._cache[place] = segment
-        self._cached_bytes += segment.nbytes
-        while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
-            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return segment
+        if x0 < right and y0 < bottom:
+            piece = as_rgb(self._page, self._mapped[y0:bottom, x0:right], self._background)
+            box[y0 - top : bottom - top, x0 - left : right - left] = piece
+        return box
 
 
-def _memory_map(page: Any) -> NDArray[np.uint8] | None:
-    """The page's pixels where they stand in the file as they are, (height, width, samples): no strip need be read whole."""
+def _level(pages: Sequence[Any], background: tuple[int, int, int], remote: RemoteRanges | None) -> _Level:
+    if len(pages) == 1:
+        return _level_of_page(pages[0], background, remote)
+    with ExitStack() as stack:
+        colours = [stack.enter_context(closing(TiffTiles(page, background, remote))) for page in pages]
+        level = _Level(JoinedTiles(colours), pages[0], background)
+        stack.pop_all()
+    return level
+
+
+def _level_of_page(page: Any, background: tuple[int, int, int], remote: RemoteRanges | None) -> _Level:
+    if not _stands_as_it_is(page):
+        return _Level(TiffTiles(page, background, remote), page, background)
+    if remote is not None:
+        return _Level(RawRows(page, background, remote), page, background)
+    return _Level(TiffTiles(page, background), page, background, _memory_map(page))
+
+
+def _stands_as_it_is(page: Any) -> bool:
+    """Whether the page's pixels stand in the file row by row, so that no strip need be read whole."""
     separate = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
-    if page.is_tiled or separate or not page.is_memmappable:
-        return None
+    return bool(not page.is_tiled and not separate and page.is_memmappable)
+
+
+def _memory_map(page: Any) -> NDArray[np.uint8]:
+    """The page's pixels, (height, width, samples)."""
     shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
     pixels: NDArray[np.uint8] = np.memmap(
         page.parent.filehandle.path, dtype=np.uint8, mode="r", offset=page.dataoffsets[0], shape=shape
@@ -154,14 +188,17 @@ def _memory_map(page: Any) -> NDArray[np.uint8] | None:
     return pixels
 
 
-def _describe(pages: list[Any]) -> SlideDescription:
+def _describe(content: TiffContent) -> SlideDescription:
+    pages = [level[0] for level in content.levels]
     dimensions = tuple((int(page.imagewidth), int(page.imagelength)) for page in pages)
+    downsamples = tuple(_downsample(dimensions[0], size) for size in dimensions)
+    grids = tuple(_tile_grid(page) for page in pages)
     return SlideDescription(
-        vendor="generic-tiff",
+        vendor=content.vendor,
         level_dimensions=dimensions,
-        level_downsamples=tuple(_downsample(dimensions[0], size) for size in dimensions),
-        tile_grids=tuple(_tile_grid(page) for page in pages),
-        properties=_properties(pages, dimensions),
+        level_downsamples=downsamples,
+        tile_grids=grids,
+        properties=level_properties(content.vendor, dimensions, downsamples, grids) | dict(content.properties),
     )
 
 
@@ -176,20 +213,8 @@ def _tile_grid(page: Any) -> TileGrid | None:
     return grid_of((page.imagewidth, page.imagelength), (page.tilewidth, page.tilelength))
 
 
-def _properties(pages: list[Any], dimensions: tuple[tuple[int, int], ...]) -> dict[str, str]:
-    """The file's metadata under the keys that OpenSlide would use."""
-    properties = {"openslide.vendor": "generic-tiff", "openslide.level-count": str(len(pages))}
-    for level, (width, height) in enumerate(dimensions):
-        properties[f"openslide.level[{level}].width"] = str(width)
-        properties[f"openslide.level[{level}].height"] = str(height)
-        properties[f"openslide.level[{level}].downsample"] = f"{_downsample(dimensions[0], (width, height)):.17g}"
-        if (grid := _tile_grid(pages[level])) is not None:
-            properties[f"openslide.level[{level}].tile-width"] = str(grid.tile_width)
-            properties[f"openslide.level[{level}].tile-height"] = str(grid.tile_height)
-    return properties | _tag_properties(pages[0])
-
-
-def _tag_properties(page: Any) -> dict[str, str]:
+def tag_properties(page: Any) -> dict[str, str]:
+    """A page's metadata under the keys that OpenSlide uses."""
     properties = {}
     for name in ("ImageDescription", "Make", "Model", "Software", "DateTime"):
         if isinstance(value := page.tags.valueof(name), str):

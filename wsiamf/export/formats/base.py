@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsiamf.addresses import Address, Url
+from wsiamf.errors import ExportError
 from wsiamf.export.results import SlideResult
 
 
@@ -19,11 +21,18 @@ class Options:
     """
 
     every_row: bool = False
-    slide: Path | None = None
+    slide: Address | None = None
 
     def slide_of(self, result: SlideResult) -> Path:
-        """Path of a result's slide."""
-        return self.slide if self.slide is not None else result.slide_path
+        """Path of a result's slide.
+
+        Raises:
+            ExportError: It is at an address, which the programs that open these files do not read.
+        """
+        slide = self.slide if self.slide is not None else result.slide_path
+        if isinstance(slide, Url):
+            raise ExportError(f"{slide}: an address; copy the slide to a local disk and name it with --slide.")
+        return slide
 
 
 Write = Callable[[Path, Sequence[SlideResult], Options], None]
@@ -43,6 +52,7 @@ class Format:
         suffix: Of the file, after the slide's name.
         write: Writes it.
         many_slides: Whether one file holds a whole cohort.
+        by_file_name: Whether such a file tells its slides apart by their file names alone, as its readers do.
         may_replace: Raises an ``OutputExistsError`` where ``--overwrite`` must not replace what stands there.
     """
 
@@ -50,4 +60,5 @@ class Format:
     suffix: str
     write: Write
     many_slides: bool = False
+    by_file_name: bool = False
     may_replace: Callable[[Path], None] = _replace_any

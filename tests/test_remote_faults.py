@@ -1,0 +1,262 @@
+"""What can be wrong with an address: each is one clear line that holds no credentials, and nothing is waited for for ever."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.coordinate_slide import coordinate_coded, write_pyramid_tiff
+from tests.made_ome import halves, write_ome_zarr
+from tests.remote_store import Handler, WebServer, serving
+from wsiamf.errors import SlideError, SlideNotFoundError, SlideReadError, UnsupportedSlideError
+from wsiamf.slides import open_slide, read_fingerprint, remote_file
+
+PIXELS = coordinate_coded(600, 400)
+SECRETS = "?X-Amz-Signature=0badc0ffee&X-Amz-Credential=AKIAEXAMPLE"
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_file, "PAUSES_S", (0.01, 0.02))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def tiff(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A pyramid of many tiles; the header stands in the first block and behind the pixels of each level."""
+    path = write_pyramid_tiff(tmp_path_factory.mktemp("web") / "a.tiff", PIXELS, tile=64, compression=None)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def server(tiff: bytes) -> Iterator[WebServer]:
+    with serving({"/a.tiff": tiff, "/dir/b c.tiff": tiff}) as content:
+        yield content
+
+
+def refused(url: str, kind: type[SlideError] = SlideReadError) -> str:
+    """The line that an address is refused with."""
+    with pytest.raises(kind) as caught:
+        open_slide(url)
+    line = str(caught.value)
+    assert "\n" not in line
+    for secret in ("0badc0ffee", "AKIAEXAMPLE", "s3cr3t"):
+        assert secret not in line
+    assert caught.value.__cause__ is None, "a library's own error may repeat the credentials"
+    return line
+
+
+def whole(url: str) -> NDArray[np.uint8]:
+    with open_slide(url) as slide:
+        return slide.read_region((0, 0), 0, slide.dimensions)
+
+
+def test_a_web_servers_slide_is_read_by_ranges(server: WebServer) -> None:
+    assert np.array_equal(whole(server.url("/a.tiff")), PIXELS)
+    assert all(start is not None for _, start, _ in server.requests)
+
+
+def test_a_name_with_a_space_written_either_way(server: WebServer) -> None:
+    for written in ("/dir/b c.tiff", "/dir/b%20c.tiff"):
+        server.files["/dir/b%20c.tiff"] = server.files["/dir/b c.tiff"]  # as it reaches the server
+        with open_slide(server.url(written)) as slide:
+            assert slide.name == "b c.tiff"
+
+
+def test_a_password_reaches_the_server_and_no_message(server: WebServer) -> None:
+    seen: list[str | None] = []
+
+    def look(handler: Handler, _number: int) -> bool:
+        seen.append(handler.headers.get("Authorization"))
+        return False
+
+    server.fault = look
+    with open_slide(server.url("/a.tiff").replace("http://", "http://me:s3cr3t@")) as slide:
+        assert str(slide.path) == server.url("/a.tiff")
+    assert seen[0] == "Basic bWU6czNjcjN0"
+
+
+def test_a_signature_reaches_the_server_as_it_was_written(server: WebServer) -> None:
+    seen: list[str] = []
+
+    def look(handler: Handler, _number: int) -> bool:
+        seen.append(handler.path)
+        return False
+
+    server.fault = look
+    with open_slide(server.url("/a.tiff?Credential=AK%2F2026&Signature=a%2Bb%3D")) as slide:
+        assert slide.name == "a.tiff"
+    assert set(seen) == {"/a.tiff?Credential=AK%2F2026&Signature=a%2Bb%3D"}
+
+
+def test_nothing_at_the_address(server: WebServer) -> None:
+    line = refused(server.url("/missing.svs") + SECRETS, SlideNotFoundError)
+    assert line == f"{server.url('/missing.svs')}: no such slide at this address; check it."
+    assert len(server.requests) == 1
+    with pytest.raises(FileNotFoundError):
+        read_fingerprint("memory://nothing/there.svs")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_access_denied(server: WebServer, status: int) -> None:
+    server.fault = lambda handler, _number: handler.answer(status, b"no") is None
+    line = refused(server.url("/a.tiff") + SECRETS)
+    assert f"access is denied (HTTP {status})" in line
+    assert "credentials" in line
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_serves_whole_files_only(server: WebServer) -> None:
+    server.ranges = False
+    assert "no range requests); copy the slide to a local disk first" in refused(server.url("/a.tiff"))
+    assert len(server.requests) == 1
+
+
+def test_a_refused_connection() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = refused(f"http://me:s3cr3t@127.0.0.1:{port}/a.svs{SECRETS}")
+    assert line.startswith(f"http://127.0.0.1:{port}/a.svs: cannot be opened after 3 tries: Cannot connect")
+
+
+def test_a_server_that_never_answers(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_file, "TIMEOUT_S", 0.1)
+    server.fault = lambda _handler, _number: time.sleep(0.6) is None
+    started = time.monotonic()
+    assert "after 3 tries: no answer within 0.1 s" in refused(server.url("/a.tiff"))
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_a_fault_that_passes_is_not_noticed(server: WebServer, first: int) -> None:
+    def cut(handler: Handler, number: int) -> bool:
+        if number in (first, first + 1):
+            handler.answer(206, b"x" * 5000, {"Content-Range": "bytes 0-4999/9999"}, sent=100)
+            return True
+        return False
+
+    server.fault = cut
+    assert np.array_equal(whole(server.url("/a.tiff")), PIXELS)
+
+
+def test_a_server_fault_that_passes_is_not_noticed(server: WebServer) -> None:
+    server.fault = lambda handler, number: number < 2 and handler.answer(503, b"later") is None
+    assert np.array_equal(whole(server.url("/a.tiff")), PIXELS)
+
+
+def test_a_connection_that_breaks_off_for_good_fails_the_region_alone(server: WebServer) -> None:
+    with open_slide(server.url("/a.tiff") + SECRETS) as slide:
+        server.fault = lambda handler, _number: handler.answer(206, b"x" * 12288, sent=100) is None
+        tiles = slide.tiles(0)
+        assert tiles is not None
+        with pytest.raises(SlideReadError, match=r"/a\.tiff: cannot be read after 3 tries") as caught:
+            tiles.decode(3, 2)
+        assert "0badc0ffee" not in str(caught.value)
+        with pytest.raises(SlideReadError):
+            slide.read_region((256, 128), 0, (64, 64))
+        server.fault = None
+        assert np.array_equal(slide.read_region((256, 128), 0, (64, 64)), PIXELS[128:192, 256:320])
+
+
+@pytest.mark.parametrize("first", range(1, 12, 2))
+def test_a_connection_lost_within_the_header_is_not_taken_for_a_damaged_file(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    monkeypatch.setattr(remote_file, "_BLOCK", 64)
+    server.fault = lambda handler, number: number >= first and handler.answer(503, b"gone") is None
+    assert "cannot be read after 3 tries: the server says HTTP 503" in refused(server.url("/a.tiff"))
+
+
+def test_a_file_that_ends_too_early_is_incomplete(server: WebServer) -> None:
+    server.files["/a.tiff"] = server.files["/a.tiff"][:-2000]
+    with pytest.raises(UnsupportedSlideError, match=r"incomplete|no slide"):
+        open_slide(server.url("/a.tiff"))
+
+
+def test_an_ome_zarr_of_a_web_server(server: WebServer, tmp_path: Path) -> None:
+    _serve_store(server, write_ome_zarr(tmp_path / "z.zarr", halves(PIXELS)))
+    url = server.url("/z.zarr")
+    assert np.array_equal(whole(url), PIXELS)
+    first = read_fingerprint(url)
+    with open_slide(url) as slide:
+        assert slide.fingerprint == first
+    server.files["/z.zarr/2/0.0.0.0.0"] += b"\0"
+    assert read_fingerprint(url) != first
+
+
+def test_a_chunk_that_cannot_be_had_is_no_white_tile(server: WebServer, tmp_path: Path) -> None:
+    _serve_store(server, write_ome_zarr(tmp_path / "z.zarr", halves(PIXELS)))
+    with open_slide(server.url("/z.zarr")) as slide:
+        server.fault = lambda handler, _number: "/0/0." in handler.path and handler.answer(503, b"busy") is None
+        with pytest.raises(SlideReadError, match=r"z\.zarr: cannot be read after 3 tries: the server says HTTP 503"):
+            slide.read_region((0, 0), 0, (64, 64))
+        server.fault = None
+        assert np.array_equal(slide.read_region((0, 0), 0, (64, 64)), PIXELS[:64, :64])
+
+
+def test_no_store_at_the_address(server: WebServer) -> None:
+    assert "no OME-Zarr at this address" in refused(server.url("/none.zarr"), SlideNotFoundError)
+    server.fault = lambda handler, _number: handler.answer(403, b"no") is None
+    assert "access is denied" in refused(server.url("/none.zarr"))
+    assert "one address with a query cannot name" in refused(server.url("/none.zarr") + SECRETS, UnsupportedSlideError)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://bucket/a.mrxs", "an MRXS slide, which is a file and a folder; copy it to a local disk first."),
+        ("https://host/case/1.dcm?sig=1", "a DICOM slide, which is a folder of files; copy it to a local disk first."),
+        ("https://host/", "names no file"),
+        ("nonsense://host/a.svs", "nonsense:// is no protocol that is known"),
+        ("memory://kinds/a.bin", "a DICOM slide, which is a folder of files; copy it to a local disk first."),
+        ("memory://kinds/a.png", "no TIFF, and of other kinds only OME-Zarr"),
+        ("memory://kinds/folder", "a folder, not a slide"),
+    ],
+)
+def test_what_is_not_read_from_an_address(url: str, said: str) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/kinds/a.bin", b"\0" * 128 + b"DICM" + b"\0" * 64)
+    memory.pipe_file("/kinds/folder/b.svs", b"")
+    memory.pipe_file("/kinds/a.png", b"\x89PNG\r\n")
+    assert said in refused(url, UnsupportedSlideError)
+
+
+@pytest.mark.parametrize(
+    ("url", "package", "remedy"),
+    [
+        ("s3://b/a.svs", "s3fs", "run pip install 'wsiamf[remote]'"),
+        ("gs://b/a.svs", "gcsfs", "pip install gcsfs"),
+    ],
+)
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, url: str, package: str, remedy: str) -> None:
+    loaded = sys.modules["fsspec.registry"]._registry
+    monkeypatch.delitem(loaded, url.partition(":")[0], raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert remedy in refused(url, UnsupportedSlideError)
+
+
+def test_without_tiffslide_plain_slides_are_read_and_vendors_name_the_extra(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch, shared_data: Path
+) -> None:
+    monkeypatch.delitem(sys.modules, "wsiamf.slides.tiffslide_slide", raising=False)
+    monkeypatch.setitem(sys.modules, "tiffslide", None)
+    server.files["/a.svs"] = (shared_data / "slides" / "CMU-1-Small-Region.svs").read_bytes()
+    with open_slide(server.url("/a.tiff")) as slide:
+        assert slide.dimensions == (600, 400)
+    with pytest.raises(UnsupportedSlideError, match=r"tiffslide\); run pip install 'wsiamf\[remote\]'"):
+        open_slide(server.url("/a.svs"))
+
+
+def _serve_store(server: WebServer, folder: Path) -> None:
+    for part in folder.rglob("*"):
+        if part.is_file():
+            server.files[f"/{folder.name}/{part.relative_to(folder).as_posix()}"] = part.read_bytes()

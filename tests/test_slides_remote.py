@@ -1,0 +1,166 @@
+"""The contract of slides at an address, in fsspec's memory: TIFF through tiffslide and tifffile, OME-Zarr through zarr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openslide
+import pytest
+
+from tests.coordinate_slide import coordinate_coded, write_plain_tiff, write_pyramid_tiff
+from tests.made_ome import halves, write_ome_tiff, write_ome_zarr
+from tests.made_vendor_slides import jpeg_stream, write_ndpi, write_philips, write_scn, write_trestle, write_ventana
+from tests.remote_store import MemoryCase, put_in_memory
+from tests.slide_contract import SlideContract
+from tests.test_slides_backends import openslide_levels
+from wsiamf.errors import UnsupportedSlideError
+from wsiamf.slides import Slide, open_slide, read_fingerprint
+
+PIXELS = coordinate_coded(300, 200)
+TILE = (64, 64)
+
+
+class TestAperioInMemory(SlideContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def case(cls, shared_data: Path) -> MemoryCase:
+        path = shared_data / "slides" / "CMU-1-Small-Region.svs"
+        url = put_in_memory(path, "contract/CMU-1-Small-Region.svs")
+        return MemoryCase(url, "tiffslide", "aperio", openslide_levels(path), 0.499, tile=(240, 240))
+
+
+class TestTiledTiffInMemory(SlideContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def case(cls, tmp_path_factory: pytest.TempPathFactory) -> MemoryCase:
+        path = write_pyramid_tiff(tmp_path_factory.mktemp("pyramid") / "coordinates.tiff", PIXELS, 0.25, tile=64)
+        url = put_in_memory(path, "contract/coordinates.tiff")
+        return MemoryCase(url, "tifffile", "generic-tiff", openslide_levels(path), 0.25, tile=TILE)
+
+
+class TestStripsInMemory(SlideContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def case(cls, tmp_path_factory: pytest.TempPathFactory) -> MemoryCase:
+        path = write_plain_tiff(tmp_path_factory.mktemp("plain") / "region.tiff", PIXELS, 0.23)
+        return MemoryCase(put_in_memory(path, "contract/region.tiff"), "tifffile", "generic-tiff", (PIXELS,), 0.23)
+
+
+class TestUncompressedInMemory(SlideContract):
+    """One strip that no one would read whole for one crop."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def case(cls, tmp_path_factory: pytest.TempPathFactory) -> MemoryCase:
+        path = write_plain_tiff(
+            tmp_path_factory.mktemp("raw") / "raw.tif", PIXELS, None, compression=None, rows_per_strip=200
+        )
+        return MemoryCase(put_in_memory(path, "contract/raw.tif"), "tifffile", "generic-tiff", (PIXELS,), None)
+
+
+class TestOmeTiffInMemory(SlideContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def case(cls, tmp_path_factory: pytest.TempPathFactory) -> MemoryCase:
+        levels = halves(PIXELS)
+        path = write_ome_tiff(tmp_path_factory.mktemp("ome") / "slide.ome.tiff", levels)
+        url = put_in_memory(path, "contract/slide.ome.tiff")
+        return MemoryCase(url, "tifffile", "ome-tiff", levels, 0.25, tile=TILE)
+
+
+class TestOmeZarr04InMemory(SlideContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def case(cls, tmp_path_factory: pytest.TempPathFactory) -> MemoryCase:
+        levels = halves(PIXELS)
+        path = write_ome_zarr(tmp_path_factory.mktemp("zarr2") / "two.ome.zarr", levels)
+        return MemoryCase(put_in_memory(path, "contract/two.ome.zarr"), "zarr", "ome-zarr", levels, 0.25, tile=TILE)
+
+
+class TestOmeZarr05ShardedInMemory(SlideContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def case(cls, tmp_path_factory: pytest.TempPathFactory) -> MemoryCase:
+        levels = halves(PIXELS)
+        path = tmp_path_factory.mktemp("zarr3") / "three.ome.zarr"
+        write_ome_zarr(path, levels, version="0.5", axes="cyx", shard=128)
+        return MemoryCase(put_in_memory(path, "contract/three.ome.zarr"), "zarr", "ome-zarr", levels, 0.25, tile=TILE)
+
+
+class TestNdpiInMemory(SlideContract):
+    """Restart intervals are its tiles; the coarser levels that OpenSlide adds are not there."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def case(cls, tmp_path_factory: pytest.TempPathFactory) -> MemoryCase:
+        streams = [jpeg_stream(level, restart_blocks=8) for level in halves(coordinate_coded(256, 192), 2)]
+        path = tmp_path_factory.mktemp("ndpi") / "slide.ndpi"
+        write_ndpi(path, list(zip(streams, [(256, 192), (128, 96)], strict=True)))
+        url, levels = put_in_memory(path, "contract/slide.ndpi"), openslide_levels(path)[:2]
+        return MemoryCase(url, "tiffslide", "hamamatsu", levels, 0.25, tile=(64, 8), last_byte=-9)
+
+    def test_says_where_it_lies_on_the_glass(self, slide: Slide) -> None:
+        assert slide.frame.centre_offset_nm == (1_000_000.0, -2_000_000.0)
+        assert slide.properties["openslide.objective-power"] == "40"
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "maker"),
+    [
+        (write_scn, "slide.tif", "Leica"),
+        (write_philips, "slide.tif", "Philips"),
+        (write_ventana, "slide.tif", "Ventana"),
+        (write_trestle, "slide.tif", "Trestle"),
+        (write_ventana, "slide.bif", "a Ventana slide"),
+        (write_scn, "slide.scn", "a Leica slide"),
+    ],
+)
+def test_formats_whose_layout_only_openslide_knows_are_not_read_as_plain_tiffs(
+    write: Callable[..., Path], name: str, maker: str, tmp_path: Path
+) -> None:
+    options = {"offset": (64, 32), "whole": (400, 300)} if write is write_scn else {}
+    path = write(tmp_path / name, halves(coordinate_coded(256, 192), 2), **options)
+    with pytest.raises(UnsupportedSlideError, match=f"{maker}.*; copy it to a local disk first"):
+        open_slide(put_in_memory(path, f"vendors/{write.__name__}/{name}"))
+
+
+@pytest.mark.parametrize("kind", ["svs", "tiff", "strips", "ome", "zarr2", "zarr3"])
+def test_the_fingerprint_is_that_of_the_local_slide(kind: str, shared_data: Path, tmp_path: Path) -> None:
+    made = {
+        "svs": lambda: shared_data / "slides" / "CMU-1-Small-Region.svs",
+        "tiff": lambda: write_pyramid_tiff(tmp_path / "a.tiff", coordinate_coded(2000, 1500), compression=None),
+        "strips": lambda: write_plain_tiff(tmp_path / "b.tiff", PIXELS),
+        "ome": lambda: write_ome_tiff(tmp_path / "c.ome.tiff", halves(PIXELS)),
+        "zarr2": lambda: write_ome_zarr(tmp_path / "d.zarr", halves(PIXELS)),
+        "zarr3": lambda: write_ome_zarr(tmp_path / "e.zarr", halves(PIXELS), version="0.5", axes="cyx"),
+    }
+    path = made[kind]()
+    url = put_in_memory(path, f"fingerprints/{path.name}")
+    local = read_fingerprint(path)
+    with open_slide(url) as slide:
+        assert slide.fingerprint == local
+    assert read_fingerprint(url) == local
+
+
+def test_properties_stand_under_openslides_keys_as_openslide_writes_them(shared_data: Path) -> None:
+    path = shared_data / "slides" / "CMU-1-Small-Region.svs"
+    with open_slide(put_in_memory(path, "properties/a.svs")) as slide:
+        found = dict(slide.properties)
+    with openslide.OpenSlide(path) as known:
+        expected = dict(known.properties)
+    assert found.items() <= expected.items()
+    missing = {key for key in expected.keys() - found.keys() if not key.startswith("openslide.associated.")}
+    assert missing == {"openslide.quickhash-1", "tiff.ResolutionUnit"}  # a unit without a resolution, in this file
+
+
+def test_a_vendors_levels_bounds_and_power_are_there(shared_data: Path) -> None:
+    path = shared_data / "slides" / "CMU-1-Small-Region.svs"
+    with open_slide(put_in_memory(path, "facts/a.svs")) as slide, open_slide(path) as local:
+        assert slide.bounds == local.bounds
+        assert slide.frame == local.frame
+        assert slide.properties["openslide.objective-power"] == "20"
+        assert slide.tile_grid(0) == local.tile_grid(0)
+        region = slide.read_region((500, 700), 0, (400, 300))
+        assert np.array_equal(region, local.read_region((500, 700), 0, (400, 300)))

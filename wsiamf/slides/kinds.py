@@ -1,0 +1,107 @@
+"""What kind of slide a path is, by its content and not by its name."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final
+
+from wsiamf.errors import SlideNotFoundError, UnsupportedSlideError
+from wsiamf.slides.ome_tiff_slide import is_ome_tiff
+from wsiamf.slides.openslide_slide import openslide_vendor
+from wsiamf.slides.parts import dicom_slides, is_dicom, is_zarr
+from wsiamf.slides.picture_slide import picture_format
+
+GENERIC_TIFF: Final = "generic-tiff"
+
+
+class Kind(Enum):
+    """Kinds of slides that are opened in ways of their own."""
+
+    OME_ZARR = auto()
+    DICOM = auto()
+    PICTURE = auto()
+    OME_TIFF = auto()
+    TILED_TIFF = auto()
+    """No vendor's, but OpenSlide knows it."""
+    PLAIN_TIFF = auto()
+    """No vendor's, and unknown to OpenSlide."""
+    VENDOR = auto()
+
+
+def slide_kind(path: Path) -> Kind:
+    """The kind of a file or folder.
+
+    Raises:
+        SlideNotFoundError: There is no such file.
+        UnsupportedSlideError: It cannot be read, or is of no known kind.
+    """
+    if path.is_dir():
+        return _folder_kind(path)
+    check_is_file(path)
+    if is_dicom(path):
+        return Kind.DICOM
+    vendor = openslide_vendor(path)
+    if vendor not in (None, GENERIC_TIFF):
+        return Kind.VENDOR  # a .mrxs is a JPEG too, so this comes before pictures
+    if picture_format(path):
+        return Kind.PICTURE
+    if is_ome_tiff(path):
+        return Kind.OME_TIFF
+    return Kind.TILED_TIFF if vendor else Kind.PLAIN_TIFF
+
+
+def series_of_folder(folder: Path) -> tuple[str, list[Path]]:
+    """The one DICOM series of slide images in a folder, and its files.
+
+    Raises:
+        UnsupportedSlideError: The folder holds none, or several, which are listed.
+    """
+    try:
+        found = dicom_slides(folder)
+        n_others = sum(file.is_file() and is_dicom(file) for file in folder.iterdir()) if not found else 0
+    except OSError as error:
+        raise UnsupportedSlideError(f"{folder}: cannot be read: {error.strerror or error}.") from error
+    if len(found) == 1:
+        return next(iter(found.items()))
+    if found:
+        listed = "; ".join(f"{files[0].name} ({len(files)} files, series {series})" for series, files in found.items())
+        raise UnsupportedSlideError(
+            f"{folder}: holds {len(found)} DICOM series of slides; name one file of the one you mean: {listed}."
+        )
+    if n_others:
+        raise UnsupportedSlideError(
+            f"{folder}: holds {n_others} DICOM files, none of them a whole-slide image (VL Whole Slide Microscopy)."
+        )
+    raise UnsupportedSlideError(
+        f"{folder}: a folder, not a slide; name the .mrxs file beside it, an OME-Zarr folder, or a folder that holds one "
+        "DICOM series."
+    )
+
+
+def check_is_file(path: Path) -> None:
+    """Raise unless a file can be read.
+
+    Raises:
+        SlideNotFoundError: There is no such file.
+        UnsupportedSlideError: It cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise UnsupportedSlideError(
+                f"{path}: is not a plain file; name the slide itself."
+            )  # a pipe would be waited for
+        with path.open("rb"):
+            pass
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SlideNotFoundError(f"{path}: no such slide file.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UnsupportedSlideError(f"{path}: cannot be read: {reason}.") from error
+
+
+def _folder_kind(folder: Path) -> Kind:
+    if is_zarr(folder):
+        return Kind.OME_ZARR
+    series_of_folder(folder)
+    return Kind.DICOM

@@ -1,0 +1,314 @@
+"""A slide's file at an address, read in ranges through fsspec: tried again where the network fails, never waited for for ever.
+
+Whatever goes wrong is one line that holds none of the address's credentials. The library's own error is not chained to it,
+since that may repeat them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, BinaryIO, Final, TypeVar, cast
+
+import fsspec
+from fsspec.asyn import AsyncFileSystem, sync
+from fsspec.spec import AbstractBufferedFile
+
+from wsiamf.addresses import Url
+from wsiamf.errors import SlideError, SlideNotFoundError, SlideReadError, UnsupportedSlideError
+from wsiamf.files import FINGERPRINT_END, fingerprint_of_ends
+from wsiamf.slides.byte_ranges import RemoteRanges
+
+_log = logging.getLogger(__name__)
+
+TIMEOUT_S: Final = 30.0
+"""Of one request; what takes longer is tried again."""
+
+PAUSES_S: Final[tuple[float, ...]] = (0.5, 2.0)
+"""Before the second and the third try."""
+
+_BLOCK: Final = 1 << 17
+_KEPT_BLOCKS: Final = 128
+"""Of the header: 16 MiB."""
+
+WEB: Final = frozenset({"http", "https"})
+_NO_CREDENTIALS: Final = frozenset(
+    {"NoCredentialsError", "PartialCredentialsError"}
+)  # of botocore, which need not be there
+_PARTIAL: Final = 206
+_DENIED: Final = frozenset({401, 403})
+_NOT_THERE: Final = frozenset({404, 410})
+_WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429})
+_FIRST_SERVER_FAULT: Final = 500
+_TOTAL: Final = re.compile(r"bytes \d+-\d+/(\d+)")
+EXTRA: Final = "pip install 'wsiamf[remote]'"
+_OF_THE_EXTRA: Final = frozenset({"http", "https", "s3", "s3a"})
+
+T = TypeVar("T")
+
+
+class _NoRangesError(Exception):
+    """The server answers with the whole file where a part is asked for."""
+
+
+class _ShortError(Exception):
+    """Fewer bytes came than were asked for."""
+
+
+class RemoteFile(RemoteRanges):
+    """A file at an address, found to be there.
+
+    Args:
+        url: Its address.
+
+    Raises:
+        SlideNotFoundError: There is no such file.
+        UnsupportedSlideError: Its protocol is not known, or the package for it is missing.
+        SlideReadError: It cannot be reached or may not be read, or its server serves no parts of files.
+    """
+
+    def __init__(self, url: Url) -> None:
+        self._url = url
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = Lock()
+        self._lost: SlideError | None = None
+        self.fs, self.path = file_system(url)
+        self._size = self._try("opened", self._find)
+
+    @property
+    def url(self) -> Url:
+        return self._url
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read(self, offset: int, count: int) -> bytes:
+        end = min(offset + count, self._size)
+        return self._try("read", lambda: self._fetch(offset, end)) if offset < end else b""
+
+    def read_kept(self, start: int, end: int) -> bytes:
+        """Bytes from ``start`` to ``end``, through blocks that are kept; those that are missing come in one request."""
+        end = min(end, self._size)
+        if start >= end:
+            return b""
+        first, last = start // _BLOCK, (end - 1) // _BLOCK
+        with self._lock:
+            self._fill(first, last)
+            data = b"".join(self._blocks[number] for number in range(first, last + 1))
+            for number in range(first, last + 1):
+                self._blocks.move_to_end(number)
+            while len(self._blocks) > _KEPT_BLOCKS:
+                self._blocks.popitem(last=False)
+        return data[start - first * _BLOCK : end - first * _BLOCK]
+
+    def raise_lost(self) -> None:
+        """Raise if a kept reading failed since the last call: what parses a header may pass over it."""
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            raise lost
+
+    def stream(self) -> BinaryIO:
+        return cast(BinaryIO, _Stream(self))
+
+    def read_head(self, count: int) -> bytes:
+        return self.read_kept(0, count)
+
+    def fingerprint(self) -> str:
+        head = self.read_kept(0, FINGERPRINT_END)
+        tail = self.read_kept(max(0, self._size - FINGERPRINT_END), self._size)
+        return fingerprint_of_ends([(self._size, head, tail)])
+
+    def _fill(self, first: int, last: int) -> None:
+        missing = [number for number in range(first, last + 1) if number not in self._blocks]
+        if not missing:
+            return
+        try:
+            self._keep(missing[0], self.read(missing[0] * _BLOCK, (missing[-1] + 1 - missing[0]) * _BLOCK))
+        except SlideError as error:
+            self._lost = error
+            raise
+
+    def _keep(self, first: int, data: bytes) -> None:
+        for number in range(-(-len(data) // _BLOCK)):
+            self._blocks[first + number] = data[number * _BLOCK : (number + 1) * _BLOCK]
+
+    def _find(self) -> int:
+        """Bytes in all; of a web server's file the first block as well, since one request gives both."""
+        if self._url.protocol in WEB:
+            size, data = _wait(self.fs, _first_block, self.fs, self.path)
+            self._keep(0, data)
+            return int(size)
+        info = _wait(self.fs, self.fs._info, self.path) if _is_async(self.fs) else self.fs.info(self.path)
+        if info["type"] != "file":
+            raise IsADirectoryError("it is a folder")
+        return int(info["size"])
+
+    def _fetch(self, start: int, end: int) -> bytes:
+        data = fetch(self.fs, self.path, start, end)
+        if len(data) > end - start:
+            raise _NoRangesError
+        if len(data) < end - start:
+            raise _ShortError(f"{len(data):,} of {end - start:,} bytes came")
+        return data
+
+    def _try(self, done: str, work: Callable[[], T]) -> T:
+        return tried(self._url, done, work)
+
+
+def file_system(url: Url) -> tuple[Any, str]:
+    """fsspec's file system for an address, and its path there.
+
+    Raises:
+        UnsupportedSlideError: The protocol is not known, or the package for it is missing.
+    """
+    try:
+        fs, path = fsspec.core.url_to_fs(url.full, **options(url))
+    except ImportError as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        package = getattr(error.__cause__, "name", None) or error.name or "it"
+        remedy = f"run {EXTRA}" if url.protocol in _OF_THE_EXTRA else f"run pip install {package}"
+        raise UnsupportedSlideError(f"{url}: a package is missing ({reason}); {remedy}.") from None
+    except ValueError as error:
+        if "Protocol not known" not in str(error):
+            raise UnsupportedSlideError(f"{url}: no usable address: {_reason(url, error)}.") from None
+        raise UnsupportedSlideError(
+            f"{url}: {url.protocol}:// is no protocol that is known; {EXTRA} reads s3, https and http."
+        ) from None
+    return fs, path
+
+
+def tried(url: Url, done: str, work: Callable[[], T]) -> T:
+    """What ``work`` gives, tried again after a pause where the network may have been at fault.
+
+    Args:
+        url: What is read.
+        done: What cannot be done where it fails: ``opened`` or ``read``.
+        work: Reads.
+
+    Raises:
+        SlideNotFoundError: There is no such file.
+        SlideReadError: It cannot be read, for the reason that it gave last.
+    """
+    for pause in (*PAUSES_S, None):
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 - each protocol's package has errors of its own
+            if pause is None or not may_pass(error):
+                refused = refusal(url, done, error)
+                break
+            _log.info("%s: %s; trying again", url, _reason(url, error))
+        time.sleep(pause)
+    raise refused
+
+
+class _Stream(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no types
+    """A file object over the blocks that are kept."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        self._file = file
+        super().__init__(file.fs, file.path, mode="rb", cache_type="none", size=file.size)
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return self._file.read_kept(start, end)
+
+
+def options(url: Url) -> dict[str, Any]:
+    """What the file system of a protocol is made with; users set the rest by fsspec's and the stores' own configuration."""
+    if url.protocol not in WEB:
+        return {}
+    return {
+        "encoded": "%" in url.full,  # a signature must reach the server as it was written
+        "headers": {"Accept-Encoding": "identity"},  # ranges are of the file, not of what it is packed into
+        "client_kwargs": {"trust_env": True},  # proxies
+    }
+
+
+async def _first_block(fs: Any, path: str) -> tuple[int, bytes]:
+    """Size and first block of a web server's file. A HEAD request would not do: addresses may be signed for GET alone."""
+    session = await fs.set_session()
+    headers = {**fs.kwargs.get("headers", {}), "Range": f"bytes=0-{_BLOCK - 1}"}
+    async with session.get(fs.encode_url(path), headers=headers) as response:
+        response.raise_for_status()
+        total = _TOTAL.fullmatch(response.headers.get("Content-Range", ""))
+        if response.status != _PARTIAL or total is None:
+            raise _NoRangesError
+        size, data = int(total[1]), await response.read()
+    if len(data) != min(size, _BLOCK):
+        raise _ShortError(f"{len(data):,} of {min(size, _BLOCK):,} bytes came")
+    return size, data
+
+
+def fetch(fs: Any, path: str, start: int | None = None, end: int | None = None) -> bytes:
+    """Bytes of an object, all where no range is given; what fails is the file system's own error, or a ``TimeoutError``."""
+    if start is not None and start == end:
+        return b""
+    if _is_async(fs):
+        return bytes(_wait(fs, fs._cat_file, path, start=start, end=end))
+    return bytes(fs.cat_file(path, start=start, end=end))
+
+
+def _wait(fs: Any, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a coroutine of a file system gives, or a ``TimeoutError``."""
+    return sync(fs.loop, work, *args, timeout=TIMEOUT_S, **kwargs)
+
+
+def _is_async(fs: Any) -> bool:
+    return isinstance(fs, AsyncFileSystem)
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether another try may do better."""
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | _NoRangesError | ImportError):
+        return False
+    if type(error).__name__ in _NO_CREDENTIALS:
+        return False
+    status = _status(error)
+    return status is None or status >= _FIRST_SERVER_FAULT or status in _WORTH_ANOTHER_TRY
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status that an error stands for, None where it stands for none."""
+    status = getattr(error, "status", None)
+    return status if isinstance(status, int) else None
+
+
+def refusal(url: Url, done: str, error: Exception) -> SlideNotFoundError | SlideReadError | UnsupportedSlideError:
+    """What is said of a reading that failed for good; arguments as of ``tried``."""
+    status = _status(error)
+    if isinstance(error, FileNotFoundError) or status in _NOT_THERE:
+        return SlideNotFoundError(f"{url}: no such slide at this address; check it.")
+    if isinstance(error, PermissionError) or status in _DENIED:
+        code = f" (HTTP {status})" if status else ""
+        return SlideReadError(
+            f"{url}: access is denied{code}, or there is no such slide; check the address, and the credentials or whether a "
+            "signed address has expired."
+        )
+    if type(error).__name__ in _NO_CREDENTIALS:
+        return SlideReadError(
+            f"{url}: no credentials for this store were found; name them (AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY), or set FSSPEC_S3='{\"anon\": true}' for a public one."
+        )
+    if isinstance(error, _NoRangesError):
+        return SlideReadError(
+            f"{url}: its server serves whole files only (no range requests); copy the slide to a local disk first."
+        )
+    if isinstance(error, IsADirectoryError):
+        return UnsupportedSlideError(f"{url}: a folder, not a slide; name the slide's file.")
+    tries = f" after {len(PAUSES_S) + 1} tries" if may_pass(error) else ""
+    return SlideReadError(f"{url}: cannot be {done}{tries}: {_reason(url, error)}.")
+
+
+def _reason(url: Url, error: Exception) -> str:
+    """Why something failed, on one line without secrets."""
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return f"no answer within {TIMEOUT_S:g} s"
+    if status := _status(error):
+        return f"the server says HTTP {status}"
+    text = url.without_secrets(" ".join(str(error).split())).rstrip(".")
+    return text or type(error).__name__
