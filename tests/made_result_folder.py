@@ -14,6 +14,8 @@ from wsiamf.files import dump_json, write_text
 from wsiamf.geometry import SlideFrame
 from wsiamf.predictions import write_predictions
 
+_CUTS = {"name": "count", "p_atypical": 0.4}
+
 
 def table_at(x: NDArray[np.float64], y: NDArray[np.float64], frame: SlideFrame = FRAME) -> pd.DataFrame:
     """A made table whose rows all count and lie at given level-0 px."""
@@ -50,7 +52,7 @@ def write_results(
         "bounds": {"x": bounds.x, "y": bounds.y, "width": bounds.width, "height": bounds.height},
         "fingerprint": fingerprint,
     }
-    write_text(folder / "summary.json", dump_json({"schema": "wsiamf.summary/1", "slide": facts}))
+    write_text(folder / "summary.json", dump_json({"schema": "wsiamf.summary/1", "slide": facts, "thresholds": _CUTS}))
     record = {
         "schema": "wsiamf.run/1",
         "slide": {"name": slide.name, "fingerprint": fingerprint, "mpp": frame.mpp},

@@ -40,9 +40,11 @@ RANKS = {
     "inference": 4,
     "summary": 4,
     "export": 5,
+    "report": 5,
     "agreement": 6,
     "challenge": 6,
     "predict": 6,
+    "review": 6,
     "screen": 6,
     "training": 6,
     "cohort": 7,
@@ -65,7 +67,7 @@ SOLE_IMPORTERS = {
 }
 TORCH_FREE = [
     *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store"),
-    *("bundle", "inference", "screen", "predict", "agreement", "doctor"),
+    *("bundle", "inference", "screen", "predict", "agreement", "doctor", "report", "review"),
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

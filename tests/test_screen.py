@@ -46,6 +46,7 @@ FILES = {
     "review.geojson",
     "hard_cases.csv",
     "contact_sheet.png",
+    "report.html",
     "summary.json",
     "run.json",
 }

@@ -40,6 +40,7 @@ OTHER_OPTIONS: dict[str, Any] = {
     "max_unreadable": 0.2,
     "seed": 1,
     "gzip_geojson": True,
+    "report": False,
 }
 RATES = ErrorRates(domain="ours", threshold="count", n_amf=60, n_nmf=240, sensitivity=0.8, specificity=0.9)
 PARTS: dict[str, Any] = {

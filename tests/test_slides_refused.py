@@ -6,7 +6,7 @@ import builtins
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +211,12 @@ class TestOmeZarr:
         monkeypatch.setattr("wsiamf.slides.parts._MOST_CHUNKS_READ", 8)
         first = read_fingerprint(path)
         read: list[Path] = []
-        monkeypatch.setattr("wsiamf.slides.parts.fingerprint", lambda parts: read.extend(parts) or "0")
+
+        def note(parts: Sequence[Path]) -> str:
+            read.extend(parts)
+            return ""
+
+        monkeypatch.setattr("wsiamf.slides.parts.fingerprint", note)
         read_fingerprint(path)
         assert len([part for part in read if not part.name.startswith(".z")]) <= 8
         monkeypatch.undo()
@@ -292,7 +297,8 @@ class TestOmeTiff:
             if mpp is None:
                 assert slide.mpp_source == "none"
             else:
-                assert (slide.mpp, slide.mpp_source) == (pytest.approx(mpp, rel=1e-4), "ome.PhysicalSizeX")
+                assert slide.mpp == pytest.approx(mpp, rel=1e-4)
+                assert slide.mpp_source == "ome.PhysicalSizeX"
 
 
 class TestPictures:
@@ -353,4 +359,5 @@ class TestPictures:
         exif[0x0128] = 3  # per cm
         Image.fromarray(PIXELS).save(tmp_path / "a.jpg", exif=exif)
         with open_slide(tmp_path / "a.jpg") as slide:
-            assert (slide.mpp, slide.mpp_source) == (pytest.approx(0.25), "exif.resolution")
+            assert slide.mpp == pytest.approx(0.25)
+            assert slide.mpp_source == "exif.resolution"

@@ -26,6 +26,11 @@ CLASS_COLORS: Final[dict[str, tuple[int, int, int]]] = {
 }
 """RGB display colours; red and blue of ColorBrewer's RdYlBu, told apart by colour-blind readers."""
 
+NON_MITOTIC_COLOR: Final = (150, 150, 150)
+UNRESOLVED: Final = "Unresolved"
+"""What readers could not tell, or did not agree on."""
+UNRESOLVED_COLOR: Final = (255, 217, 47)
+
 EXPERTS: Final = "experts"
 HARDNESS: Final = "hardness"
 PHASE: Final = "phase"

@@ -21,6 +21,7 @@ WsiamfError
     ManifestError                 rows of the manifest are unusable, all of them named; also ValueError
   ExportError                   results cannot be put into a format
   AgreementError                readers' counts are malformed or meet no results; also ValueError
+  ReviewError                   a worklist, decisions or edits of a review cannot be used
   OutputError                   results could not be written
     OutputExistsError             also FileExistsError
 """
@@ -45,6 +46,7 @@ __all__ = [
     "OutputExistsError",
     "PointsNotFoundError",
     "RegionError",
+    "ReviewError",
     "SlideError",
     "SlideNotFoundError",
     "SlideReadError",
@@ -125,6 +127,10 @@ class ExportError(WsiamfError):
 
 class AgreementError(WsiamfError, ValueError):
     """Readers' counts are malformed, or meet no results."""
+
+
+class ReviewError(WsiamfError):
+    """A worklist, decisions or edits of a review are malformed, or do not belong to the results."""
 
 
 class OutputError(WsiamfError):

@@ -30,23 +30,7 @@ _OPTIONS: Final = (
     ),
     options.threshold_opt("count"),
     options.conformal_opt,
-    options.points_frame_opt,
-    click.option(
-        "--points-unit",
-        type=click.Choice(["auto", "px", "um", "mm"]),
-        default="auto",
-        show_default=True,
-        help="What the points' numbers are in; auto: what their format or columns say.",
-    ),
-    click.option(
-        "--points-scale",
-        type=click.FloatRange(min=0, min_open=True),
-        default=1.0,
-        show_default=True,
-        help="Factor on the points' x and y: 2 for points of a 20x picture on the 40x slide.",
-    ),
-    click.option("--points-swap-xy", is_flag=True, help="The file's x is the slide's y."),
-    click.option("--points-flip-y", is_flag=True, help="The file's y counts upwards from the lower edge."),
+    *options.PLACEMENT,
     click.option("--force", is_flag=True, help="Go on where the points do not seem to fit the slide."),
     options.points_format_opt,
     options.raters_opt,
@@ -83,6 +67,12 @@ _OPTIONS: Final = (
         default=0,
         show_default=True,
         help="Of the random crops and of every bootstrap.",
+    ),
+    click.option(
+        "--report/--no-report",
+        default=True,
+        show_default=True,
+        help="Write report.html, a page to look at and to print.",
     ),
     click.option(
         "--gzip-geojson", is_flag=True, help="Write .geojson.gz, a sixth of the size; QuPath opens it as it is."

@@ -1,4 +1,4 @@
-"""``collect``: the slides' results to the cohort's tables, ``cohort.json``, ``summary.md`` and ``methods.md``.
+"""``collect``: the slides' results to the cohort's tables, ``cohort.json``, ``summary.md``, ``methods.md``, ``report.html``.
 
 What is written follows from the plan and the results alone, whatever the order in which slides were done, and but for the
 column ``seconds`` it is the same bytes wherever they were done.
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from wsiamf._version import __version__
 from wsiamf.cohort import cases as of_cases
-from wsiamf.cohort import pooled
+from wsiamf.cohort import pooled, region_rows
 from wsiamf.cohort import rows as of_slides
 from wsiamf.cohort.cases import Case, case_row, case_warnings, gather_cases
 from wsiamf.cohort.items import Item
@@ -26,16 +26,18 @@ from wsiamf.cohort.parts import remove_other_parts, write_part
 from wsiamf.cohort.places import Places
 from wsiamf.cohort.planning import Plan, read_plan
 from wsiamf.cohort.provenance import Provenance
+from wsiamf.cohort.reporting import write_cohort_report
 from wsiamf.cohort.results import DAMAGED, Failure, PlannedResults
 from wsiamf.cohort.rows import Row, as_table
 from wsiamf.errors import CohortError
 from wsiamf.files import atomic_file, dump_json, output_errors, write_text
 from wsiamf.predictions import write_csv
+from wsiamf.report import REPORT
 
 SCHEMA: Final = "wsiamf.cohort/1"
 ROWS_SCHEMA: Final = "wsiamf.cohort-rows/1"
 PREDICTIONS: Final = "predictions"
-_WRITTEN: Final = (".csv", ".json", ".md", ".parquet")
+_WRITTEN: Final = (".csv", ".html", ".json", ".md", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class _Gathered:
     """The slides' rows in the manifest's order, and what goes beside them."""
 
     rows: list[Row] = field(default_factory=list)
+    regions: list[Row] = field(default_factory=list)
     failures: list[Row] = field(default_factory=list)
     provenance: Provenance = field(default_factory=Provenance)
 
@@ -96,6 +99,10 @@ def collect(places: Places, *, seed: int | None = None) -> Collected:
     write_text(places.out / "summary.md", summary_page(document, gathered.failures))
     write_text(places.out / "methods.md", methods_page(document))
     write_text(places.out / "cohort.json", dump_json(document))
+    if (
+        plan.options.get("report", True) or (places.out / REPORT).exists()
+    ):  # one that stands must not be of other tables
+        write_cohort_report(places)
     return Collected(places.out, document["n_by_status"], len(cases), tuple(warnings), document)
 
 
@@ -122,7 +129,7 @@ def _take(item: Item, planned: PlannedResults, gathered: _Gathered, parts: Path)
     if isinstance(result, Failure):
         return result
     try:
-        row = of_slides.result_row(item, result)
+        row, of_regions = of_slides.result_row(item, result), list(region_rows.region_rows(item, result))
         write_part(parts, item, result)
         gathered.provenance.add(result)
     except (KeyError, TypeError):
@@ -130,6 +137,7 @@ def _take(item: Item, planned: PlannedResults, gathered: _Gathered, parts: Path)
     except CohortError as error:
         return Failure(DAMAGED, str(error))
     gathered.rows.append(row)
+    gathered.regions += of_regions
     return None
 
 
@@ -161,6 +169,7 @@ def _write_tables(out: Path, gathered: _Gathered, cases: Sequence[Case]) -> None
         pq.write_table(slides.replace_schema_metadata({"schema": ROWS_SCHEMA}), path, compression="zstd")
     _write_csv(out / "cohort.csv", slides)
     _write_csv(out / "cases.csv", as_table([case_row(case) for case in cases], of_cases.COLUMNS))
+    _write_csv(out / "regions.csv", as_table(gathered.regions, region_rows.COLUMNS))
     _write_csv(out / "failures.csv", as_table(gathered.failures, of_slides.FAILURE_COLUMNS))
 
 

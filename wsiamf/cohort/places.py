@@ -14,13 +14,15 @@ RESULT_NAMES: Final = (
     "cohort.parquet",
     "cohort.json",
     "cases.csv",
+    "regions.csv",
     "failures.csv",
     "summary.md",
     "methods.md",
     "predictions",
+    "report.html",
 )
 """What ``collect`` writes."""
-RESERVED_NAMES: Final = frozenset({*RESULT_NAMES, STATE_FOLDER, "report.html", "review"})
+RESERVED_NAMES: Final = frozenset({*RESULT_NAMES, STATE_FOLDER, "review"})
 """What no slide's folder may be called."""
 
 

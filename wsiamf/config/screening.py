@@ -43,6 +43,8 @@ class ScreenOptions(Frozen):
     """Of the contact sheet's random crops and of every bootstrap."""
     gzip_geojson: bool = False
     """Write ``*.geojson.gz``, which QuPath opens too, in place of ``*.geojson``."""
+    report: bool = True
+    """Write ``report.html``."""
 
 
 def parse_screen_options(values: dict[str, Any]) -> ScreenOptions:

@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from wsiamf.classes import AMF, CLASS_COLORS, NMF
 from wsiamf.export.rows import counted_positions
 from wsiamf.files import atomic_file
+from wsiamf.summary import random_rows
 
 Sections = dict[str, list[int]]
 
@@ -76,12 +77,12 @@ def select_for_sheet(table: pd.DataFrame, seed: int) -> Sections:
     if not len(positions):
         return {}
     counted = table.iloc[positions]
-    chosen = np.random.default_rng(seed).choice(len(positions), min(RANDOM_CROPS, len(positions)), replace=False)
+    chosen = random_rows(len(positions), RANDOM_CROPS, seed)
     top_title, top = _extreme("highest P(atypical)", _column(counted, "p_atypical"))
     hard_title, hardest = _hardest(counted)
     whole = len(chosen) == len(positions)
     random_title = f"All {len(chosen)} that count" if whole else f"{len(chosen)} at random of {len(positions):,}"
-    sections = {random_title: np.sort(chosen), top_title: top, hard_title: hardest}
+    sections = {random_title: chosen, top_title: top, hard_title: hardest}
     return {title: positions[rows].tolist() for title, rows in sections.items()}
 
 

@@ -118,7 +118,7 @@ def _detection(figure: Figure, side_px: float, origin: _Origin) -> Feature:
         "objectType": "detection",
         "name": figure.candidate_id,
         "classification": {"name": figure.label, "color": list(CLASS_COLORS[figure.label])},
-        "measurements": _measurements(figure),
+        "measurements": measurements(figure),
         "metadata": _metadata(figure, origin),
     }
     return feature(figure.uuid, square_ring((figure.x_qupath, figure.y_qupath), side_px), properties)
@@ -130,7 +130,7 @@ def _hard_case(figure: Figure, identity: str, side_px: float, origin: _Origin) -
         "name": figure.short_reason or figure.candidate_id,
         "classification": {"name": HARD_CASE, "color": list(HARD_CASE_COLOR)},
         "isLocked": False,
-        "measurements": _measurements(figure),
+        "measurements": measurements(figure),
         "metadata": {**_metadata(figure, origin), "label": figure.label, "reason": figure.reason or ""},
     }
     return feature(identity, square_ring((figure.x_qupath, figure.y_qupath), side_px), properties)
@@ -160,7 +160,7 @@ def _hotspot(hotspot: Hotspot, identity: str, model: str) -> Feature:
     return feature(identity, ring, properties)
 
 
-def _measurements(figure: Figure) -> dict[str, float]:
+def measurements(figure: Figure) -> dict[str, float]:
     """Finite numbers only; what is null is left out, which QuPath shows as an empty cell."""
     values = {
         "P(atypical)": figure.p_atypical,

@@ -15,11 +15,13 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Role = Literal["detection", "review", "hotspot"]
+Role = Literal["detection", "review", "hotspot", "added"]
 
 DETECTION: Final = "detection"
 REVIEW: Final = "review"
 HOTSPOT_ROLE: Final = "hotspot"
+ADDED: Final = "added"
+"""A figure that the points missed and a reader added."""
 
 NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "wsiamf")
 """Never to be changed: every identity ever written hangs on it."""

@@ -36,6 +36,15 @@ _LIBRARIES: Final = (
 )
 
 
+def program_facts() -> dict[str, Any]:
+    """What of the record is the same for every slide that this installation screens."""
+    return {
+        "algorithm_version": ALGORITHM_VERSION,
+        "wsiamf": __version__,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+    }
+
+
 def run_record(facts: dict[str, Any], *, started: datetime, host_paths: dict[str, str | None]) -> dict[str, Any]:
     """The content of ``run.json``; all that differs between two runs on one input stands under ``times`` and ``host``.
 
@@ -47,9 +56,7 @@ def run_record(facts: dict[str, Any], *, started: datetime, host_paths: dict[str
     ended = datetime.now(UTC)
     return {
         "schema": SCHEMA,
-        "algorithm_version": ALGORITHM_VERSION,
-        "wsiamf": __version__,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        **program_facts(),
         **facts,
         "times": {
             "started": started.isoformat(timespec="seconds"),

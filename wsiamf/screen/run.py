@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from wsiamf.candidates import Candidates, read_candidates
 from wsiamf.candidates.own_rows import own_rows_sha256
 from wsiamf.config import ScreenOptions
-from wsiamf.crops import ReadingPlan, iter_crops, plan_reading
+from wsiamf.crops import ReadingPlan, plan_reading
 from wsiamf.export.contact_sheet import select_for_sheet, write_contact_sheet
 from wsiamf.export.qupath import write_detections, write_review
 from wsiamf.export.region_table import write_regions
@@ -27,9 +24,12 @@ from wsiamf.geometry import SlideFrame
 from wsiamf.inference import Classifier
 from wsiamf.predictions import column_names, write_predictions
 from wsiamf.regions import NamedRegion, Region, read_named_regions, read_regions
+from wsiamf.report import REPORT, Pictures, SlideMaterial, render_slide, select_galleries
 from wsiamf.screen.classify import Classified, OnProgress, check_unreadable, classify_candidates
 from wsiamf.screen.key import run_key
+from wsiamf.screen.pictures import crop_resolution, overview_picture, read_crops
 from wsiamf.screen.points_fit import PointsFit
+from wsiamf.screen.record import program_facts
 from wsiamf.screen.tissue import TissueMeanwhile
 from wsiamf.slides import Slide, slide_facts
 from wsiamf.spec import ErrorRates, ModelSpec
@@ -138,7 +138,8 @@ class Run:
     def sum_up(self, tissue: TissueMeanwhile) -> None:
         """Probabilities to labels, ranks and the summary."""
         self._report_pixels(self._classified)
-        self._report_overview(tissue.map.result().overview.unreadable)
+        self._overview = tissue.map.result().overview
+        self._report_overview(self._overview.unreadable)
         outlined = tissue.region.result()
         self.region = self._given_region or outlined
         if self._given_region is None:
@@ -163,9 +164,10 @@ class Run:
     def write(self, folder: Path) -> None:
         """Every file but the run record."""
         spec, title = self.classifier.spec, self.classifier.bundle.title
-        with ThreadPoolExecutor(1, thread_name_prefix="wsiamf-write") as beside:
-            sheet = beside.submit(self._write_contact_sheet, folder / "contact_sheet.png", spec)
+        with ThreadPoolExecutor(2, thread_name_prefix="wsiamf-write") as beside:
+            shown = beside.submit(self._write_pictures, folder, spec, beside)
             self._write_tables(folder, spec, title)
+            sheet = shown.result()
         sheet.result()
         write_text(folder / "summary.json", dump_json(self.summary))
 
@@ -325,17 +327,33 @@ class Run:
         uuids = assign_uuids(self._slide.fingerprint, DETECTION, x_um, y_um)
         return table.assign(uuid=uuids, x_um=x_um, y_um=y_um, x_qupath=x_qupath, y_qupath=y_qupath)
 
-    def _write_contact_sheet(self, path: Path, spec: ModelSpec) -> None:
-        sections = select_for_sheet(self.table, self._options.seed)
-        wanted = sorted({row for rows in sections.values() for row in rows})
-        x, y = self.table["x"].to_numpy(), self.table["y"].to_numpy()
-        crops: dict[int, NDArray[np.uint8]] = {}
-        # read as they were for the model, so that the sheet shows what it saw and fails at nothing that it could read
-        with closing(iter_crops(self._slide, x[wanted], y[wanted], self.plan, size_px=spec.crop_px)) as batches:
-            for batch in batches:
-                crops |= {wanted[k]: crop for k, crop in zip(batch.rows, batch.crops_NSS3, strict=True)}
-        crop_mpp = spec.mpp if self.plan.resampled else self._frame.mpp * self.plan.downsample
-        write_contact_sheet(path, sections, crops, self.table, crop_mpp=crop_mpp)
+    def _write_pictures(self, folder: Path, spec: ModelSpec, beside: Executor) -> Future[None]:
+        """The report, and beside it the contact sheet, which may not be done yet; their crops are read together."""
+        seed = self._options.seed
+        sections = select_for_sheet(self.table, seed)
+        galleries = select_galleries(self.table, seed) if self._options.report else []
+        wanted = {row for rows in sections.values() for row in rows} | {row for one in galleries for row in one.rows}
+        crops = read_crops(self._slide, self.table, sorted(wanted), self.plan, spec.crop_px)
+        crop_mpp = crop_resolution(spec, self.plan, self._frame.mpp)
+        path = folder / "contact_sheet.png"
+        sheet = beside.submit(write_contact_sheet, path, sections, crops, self.table, crop_mpp=crop_mpp)
+        if self._options.report:
+            pictures = Pictures(overview_picture(self._slide, self._overview), crops, crop_mpp)
+            write_text(folder / REPORT, render_slide(self._material(pictures)))
+        return sheet
+
+    def _material(self, pictures: Pictures) -> SlideMaterial:
+        bundle = self.classifier.bundle
+        return SlideMaterial(
+            summary=self.summary,
+            table=self.table,
+            record=program_facts() | self.facts(),
+            area=self.region.geometry,
+            fields=[(one.name, one.region.geometry) for one in self._named_regions or ()],
+            spec=bundle.spec,
+            card=bundle.read_card(),
+            pictures=pictures,
+        )
 
 
 def _threshold_name(options: ScreenOptions) -> str:

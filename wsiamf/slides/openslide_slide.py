@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +54,12 @@ class OpenSlideSlide(DescribedSlide):
         self._file = file or path
         self._handle: openslide.OpenSlide | None = _open(self._file)
         self._raw: dict[int, TiffTiles | None] = {}
-        super().__init__(path, _describe(self._handle), given)
+        try:
+            description = _describe(self._handle)
+        except _FAILURES as error:
+            self._drop_handle()
+            raise UnsupportedSlideError(f"{path}: its header is damaged: {error}; copy it again.") from error
+        super().__init__(path, description, given)
 
     @property
     def backend(self) -> str:
@@ -110,8 +116,16 @@ def _open(path: Path) -> openslide.OpenSlide:
         ) from error
 
 
+def _properties(handle: openslide.OpenSlide) -> dict[str, str]:
+    found = {}
+    for key in handle.properties:
+        with suppress(KeyError):  # of a damaged file: a name that the library lists and does not find
+            found[key] = str(handle.properties[key])
+    return found
+
+
 def _describe(handle: openslide.OpenSlide) -> SlideDescription:
-    properties = dict(handle.properties)
+    properties = _properties(handle)
     dimensions = tuple((int(width), int(height)) for width, height in handle.level_dimensions)
     return SlideDescription(
         vendor=properties.get("openslide.vendor", "unknown"),

@@ -96,18 +96,29 @@ def rank_for_review(table: pd.DataFrame, *, threshold: float) -> pd.DataFrame:
     Returns:
         A copy of the table: every row that counts (``status`` ok) has a rank from 1 and a reason, all others have null.
     """
-    counted = (table["status"] == OK).to_numpy(dtype=bool)
-    used = [name for name in table.columns if name in _USED_COLUMNS or str(name).startswith(EXPERT_PREFIX)]
-    ranked = table.loc[counted, used]
+    ranked = _counted(table)
     terms = _terms(ranked, threshold)
-    score = sum((term.weight * term.value for term in terms), start=np.zeros(len(ranked)))
-    order = np.argsort(-score.round(12), kind="stable")  # rounding: equal rows tie whatever the order of addition
+    order = np.argsort(-_score(terms, len(ranked)), kind="stable")
     rank = np.empty(len(ranked), dtype=np.int64)
     rank[order] = np.arange(1, len(ranked) + 1)
     return table.assign(
         review_rank=pd.Series(rank, index=ranked.index, dtype="Int64").reindex(table.index),
         review_reason=_reasons(ranked, terms).reindex(table.index),
     )
+
+
+def review_score(table: pd.DataFrame, *, threshold: float) -> Floats:
+    """The score that rows are ranked by; from a table read back the blur is left out, which is not kept.
+
+    Args:
+        table: As ``rank_for_review`` has it.
+        threshold: The cut-off on ``p_atypical`` in use.
+
+    Returns:
+        (rows that count,) in [0, 1], in the order of the table.
+    """
+    ranked = _counted(table)
+    return _score(_terms(ranked, threshold), len(ranked))
 
 
 def pair_disagreement(probabilities: Floats) -> Floats:
@@ -125,6 +136,18 @@ def pair_disagreement(probabilities: Floats) -> Floats:
         total += probabilities[:, i] * (1 - probabilities[:, j]) + probabilities[:, j] * (1 - probabilities[:, i])
     n_pairs = max(1, n_raters * (n_raters - 1) // 2)
     return np.asarray(total / n_pairs)
+
+
+def _counted(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that count, with the columns that terms look at."""
+    counted = (table["status"] == OK).to_numpy(dtype=bool)
+    used = [name for name in table.columns if name in _USED_COLUMNS or str(name).startswith(EXPERT_PREFIX)]
+    return table.loc[counted, used]
+
+
+def _score(terms: list[_Term], n_rows: int) -> Floats:
+    score = sum((term.weight * term.value for term in terms), start=np.zeros(n_rows))
+    return np.asarray(score.round(12))  # rounding: equal rows tie whatever the order of addition
 
 
 def _terms(ranked: pd.DataFrame, threshold: float) -> list[_Term]:

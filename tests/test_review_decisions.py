@@ -1,0 +1,161 @@
+"""The decisions file: nothing acknowledged is lost or changed, and the latest of each reader and place stands."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.made_review import decided, made_figures
+from wsiamf.errors import ReviewError
+from wsiamf.review.answers import Answer
+from wsiamf.review.decisions import DecisionStore, read_decisions
+from wsiamf.review.standing import merge, standing
+
+ROOT = Path(__file__).resolve().parent.parent
+FIGURE = made_figures(1, 1).iloc[0]
+
+
+def test_answers_come_back_as_they_were_given(tmp_path: Path) -> None:
+    given = decided(FIGURE, "Ann B.", Answer.CANNOT_TELL, blinded=True, seconds=None, candidate_uuid=None)
+    with DecisionStore(tmp_path / "review" / "decisions.sqlite") as store:
+        number = store.append(given)
+        assert store.current() == [replace(given, decision_id=number)]
+    assert read_decisions(tmp_path / "review" / "decisions.sqlite") == [replace(given, decision_id=number)]
+
+
+def test_a_later_answer_stands_and_its_withdrawal_brings_the_earlier_one_back(tmp_path: Path) -> None:
+    with DecisionStore(tmp_path / "d.sqlite") as store:
+        store.append(decided(FIGURE, "ann", Answer.AMF))
+        later = store.append(decided(FIGURE, "ann", Answer.NMF, x_um=1.9))
+        store.append(decided(FIGURE, "bob", Answer.AMF))
+        assert [(one.reader, one.answer) for one in store.current()] == [("ann", Answer.NMF), ("bob", Answer.AMF)]
+        store.withdraw(later, "ann")
+        assert [(one.reader, one.answer) for one in store.current()] == [("ann", Answer.AMF), ("bob", Answer.AMF)]
+        assert [one.withdrawn for one in store.decisions()] == [False, True, False]
+        assert [event.withdraws for event in store.events()] == [None, None, None, later]
+
+
+@pytest.mark.parametrize(
+    ("number", "reader", "message"),
+    [(9, "ann", "no such answer"), (1, "bob", "not bob's"), (2, "ann", "no such answer"), (3, "ann", "already")],
+)
+def test_what_cannot_be_withdrawn(tmp_path: Path, number: int, reader: str, message: str) -> None:
+    with DecisionStore(tmp_path / "d.sqlite") as store:
+        first = store.append(decided(FIGURE, "ann", Answer.AMF))
+        other = store.append(decided(FIGURE, "ann", Answer.NMF))
+        withdrawal = store.withdraw(other, "ann")
+        asked = {1: first, 2: withdrawal, 3: other}.get(number, number)
+        with pytest.raises(ReviewError, match=message):
+            store.withdraw(asked, reader)
+
+
+def test_places_two_um_apart_are_one_and_farther_ones_are_not() -> None:
+    here = decided(FIGURE, "ann", Answer.AMF)
+    assert len(standing([here, replace(here, x_um=2.0)])) == 1
+    assert len(standing([here, replace(here, x_um=2.01)])) == 2
+    assert len(standing([here, replace(here, fingerprint="other")])) == 2
+    # the first two do not touch, and the third, which both touch, replaces both
+    assert len(standing([here, replace(here, x_um=3.0), replace(here, x_um=1.5)])) == 1
+
+
+@pytest.mark.parametrize("change", ["UPDATE events SET answer = 'NMF'", "DELETE FROM events"])
+def test_rows_are_never_changed(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "d.sqlite"
+    with DecisionStore(path) as store:
+        store.append(decided(FIGURE, "ann", Answer.AMF))
+    connection = sqlite3.connect(path)
+    with pytest.raises(sqlite3.IntegrityError, match="never"):
+        connection.execute(change)
+    connection.close()
+
+
+def test_threads_and_processes_write_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "d.sqlite"
+    with DecisionStore(path) as one, DecisionStore(path) as other, ThreadPoolExecutor(4) as pool:
+        writes = [
+            pool.submit((one, other)[number % 2].append, decided(FIGURE, f"reader {number}", Answer.AMF))
+            for number in range(24)
+        ]
+        numbers = {write.result() for write in writes}
+        assert len(numbers) == 24 == len(one.current())
+
+
+@pytest.mark.parametrize("n", [40, pytest.param(1000, marks=pytest.mark.long)])
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, n: int) -> None:
+    path = tmp_path / "d.sqlite"
+    command = [sys.executable, "-m", "tests.review_killed", str(path)]
+    acknowledged = {}
+    with ExitStack() as running:
+        children = {
+            reader: running.enter_context(
+                subprocess.Popen([*command, reader], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+            )
+            for reader in ("ann", "bob")
+        }
+        for child in children.values():
+            running.callback(child.kill)
+        for reader, child in children.items():  # the second goes on while the first is killed in the middle of its work
+            assert child.stdout is not None
+            lines = [child.stdout.readline() for _ in range(n)]
+            os.kill(child.pid, signal.SIGKILL)
+            lines += child.stdout.readlines()
+            assert child.wait() == -signal.SIGKILL
+            acknowledged[reader] = [int(line.split()[1]) for line in lines if line.endswith("\n")]
+    with DecisionStore(path) as store:
+        kept = {(one.reader, round(one.x_um / 10)) for one in store.current()}
+        store.append(decided(FIGURE, "cara", Answer.AMF))
+    assert min(map(len, acknowledged.values())) >= n
+    assert {(reader, number) for reader, numbers in acknowledged.items() for number in numbers} <= kept
+
+
+def test_another_file_and_a_newer_schema_are_refused(tmp_path: Path) -> None:
+    text, other, newer = tmp_path / "text.sqlite", tmp_path / "other.sqlite", tmp_path / "newer.sqlite"
+    text.write_text("no database at all, and long enough to be looked at by SQLite" * 20)
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE events (id INTEGER)")
+    connection.close()
+    DecisionStore(newer).close()
+    connection = sqlite3.connect(newer)
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    for path, message in ((text, "not usable"), (other, "not a decisions file"), (newer, "update wsiamf")):
+        before = path.read_bytes()
+        with pytest.raises(ReviewError, match=message):
+            DecisionStore(path)
+        with pytest.raises(ReviewError, match=message):
+            read_decisions(path)
+        assert path.read_bytes() == before
+    with pytest.raises(ReviewError, match="no such decisions file"):
+        read_decisions(tmp_path / "none.sqlite")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"x_um": float("nan")}, {"reader": ""}, {"reader": " ann"}, {"reader": "a\nb"}, {"kind": "x"}, {"seconds": -1.0}],
+)
+def test_answers_that_make_no_sense_are_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with DecisionStore(tmp_path / "d.sqlite") as store:
+        with pytest.raises(ReviewError):
+            store.extend([decided(FIGURE, "ann", Answer.AMF), replace(decided(FIGURE, "ann", Answer.AMF), **wrong)])
+        assert store.events() == []
+
+
+def test_files_are_merged_by_content_whatever_their_numbers() -> None:
+    figures = made_figures(3, 1)
+    first, second, third = (decided(row, "ann", Answer.AMF) for row in figures.itertuples())
+    hers = [replace(first, decision_id=1), replace(second, decision_id=2)]
+    his = [replace(third, decision_id=1), replace(first, decision_id=2, withdrawn=True)]
+    merged = merge([hers, his])
+    assert [(one.x_um, one.withdrawn) for one in merged] == [(0.0, True), (100.0, False), (200.0, False)]
+    assert [one.decision_id for one in merged] == [1, 2, 3]
+    assert merge([his, hers]) == merged

@@ -1,0 +1,45 @@
+"""``wsiamf review worklist``: draw the worklist of OUT, or extend the one that stands there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wsiamf.export.results import find_results
+from wsiamf.review.figures import load_figures
+from wsiamf.review.places import check_out
+from wsiamf.review.worklist import Worklist, make_worklist
+from wsiamf.review.worklist_files import read_worklist, write_worklist
+
+SEED = 0
+CERTAIN_SHARE = 0.5
+
+
+def draw_worklist(
+    out: Path, *, budget: int, seed: int | None = None, certain_share: float | None = None, overwrite: bool = False
+) -> Worklist:
+    """Draw a worklist over all slides of OUT and write it; what is not given is as in the worklist that stands there.
+
+    Args:
+        out: The OUT of ``screen`` or ``cohort``.
+        budget: Number of figures to look at.
+        seed: Of the random sample; 0 for a new worklist.
+        certain_share: Share of the rows taken by impact; 0.5 for a new worklist.
+        overwrite: Replace a worklist that this one does not extend.
+
+    Raises:
+        WsiamfError: There are no results, another worklist stands there, or it cannot be written.
+    """
+    places = check_out(out)
+    figures = load_figures(find_results(out))
+    standing = read_worklist(out) if places.worklist.is_file() and not overwrite else None
+    if standing is not None:
+        seed = standing.seed if seed is None else seed
+        certain_share = standing.certain_share if certain_share is None else certain_share
+    drawn = make_worklist(
+        figures,
+        budget=budget,
+        seed=SEED if seed is None else seed,
+        certain_share=CERTAIN_SHARE if certain_share is None else certain_share,
+    )
+    write_worklist(drawn, out, overwrite=overwrite)
+    return drawn

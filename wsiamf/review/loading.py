@@ -1,0 +1,83 @@
+"""A review as it stands: results, figures, answers of all files, labels, worklist."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from wsiamf.errors import ReviewError
+from wsiamf.export.results import SlideResult, find_results
+from wsiamf.review.answers import Decision
+from wsiamf.review.decisions import read_decisions
+from wsiamf.review.figures import empty_slides, load_figures
+from wsiamf.review.places import ReviewPlaces, check_out
+from wsiamf.review.settling import Settled, settle
+from wsiamf.review.standing import merge, standing
+from wsiamf.review.worklist import Worklist
+from wsiamf.review.worklist_files import read_worklist
+
+
+@dataclass(frozen=True)
+class Review:
+    """Everything that the commands after a review start from.
+
+    Args:
+        places: Where its files are.
+        results: The slides.
+        figures: Of ``figures.load_figures``.
+        decisions: The answers that stand, of all readers.
+        settled: The labels that they come to.
+        worklist: None where none was made.
+    """
+
+    places: ReviewPlaces
+    results: list[SlideResult]
+    figures: pd.DataFrame
+    decisions: list[Decision]
+    settled: Settled
+    worklist: Worklist | None
+
+
+def load_review(
+    out: Path,
+    *,
+    decisions: Sequence[Path] = (),
+    readers: Collection[str] | None = None,
+    adjudicator: str | None = None,
+) -> Review:
+    """Read results and answers of OUT and settle the labels.
+
+    Args:
+        out: The OUT of ``screen`` or ``cohort``.
+        decisions: Decisions files to merge, in place of OUT's own.
+        readers: Whose answers count; None for everybody's.
+        adjudicator: Who decides where the others have no majority.
+
+    Raises:
+        ReviewError: There are no decisions, a reader has given none, or a file cannot be used.
+        ExportError: There are no results.
+    """
+    places, results = check_out(out), find_results(out)
+    figures = load_figures(results)
+    files = list(decisions) or [places.decisions]
+    if not decisions and not places.decisions.is_file():
+        raise ReviewError(f"{places.decisions}: nobody has answered yet; start with wsiamf review {out.name}.")
+    answers = standing(merge([read_decisions(path) for path in files]))
+    _check_readers(answers, [*(readers or ()), *([adjudicator] if adjudicator else [])])
+    settled = settle(
+        figures, answers, readers=readers, adjudicator=adjudicator, empty_slides=empty_slides(results, figures)
+    )
+    worklist = read_worklist(out) if places.worklist.is_file() else None
+    return Review(places, results, figures, answers, settled, worklist)
+
+
+def _check_readers(decisions: Sequence[Decision], named: Sequence[str]) -> None:
+    known = sorted({one.reader for one in decisions})
+    for name in named:
+        if name not in known:
+            raise ReviewError(
+                f"reader {name!r}: has given no answer; there are answers of {', '.join(known) or 'nobody'}."
+            )

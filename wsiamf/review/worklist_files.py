@@ -1,0 +1,95 @@
+"""``OUT/review/worklist.csv`` with the rows, ``worklist.json`` with how they were drawn: written, extended, read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from wsiamf.errors import ReviewError
+from wsiamf.files import atomic_file, dump_json, output_errors, sha256_file, write_text
+from wsiamf.review.places import ReviewPlaces
+from wsiamf.review.worklist import COLUMNS, Worklist
+
+SCHEMA: Final = "wsiamf.worklist/1"
+_NAME, _VERSION = SCHEMA.split("/")
+_TEXT: Final = ("slide_id", "fingerprint", "uuid", "candidate_id", "stratum", "review_reason", "listed_by")
+_FACTS: Final = ("budget", "seed", "certain_share", "n_figures", "n_certain", "figures_sha256")
+_RULES: Final = {
+    "impact": "difficulty of the call times its effect on the slide's result; wsiamf.review.impact has the formula",
+    "stratum": "certain: by impact, inclusion probability 1; random: simple random sample of all other figures",
+    "order": "the first rows are a valid worklist of their own, wherever a reader stops; a larger budget adds rows",
+}
+
+
+def write_worklist(worklist: Worklist, out: Path, *, overwrite: bool = False) -> None:
+    """Write a worklist; one that stands there is replaced where the new one begins with all of its rows.
+
+    Args:
+        worklist: To write.
+        out: The OUT of ``screen`` or ``cohort``.
+        overwrite: Replace any worklist.
+
+    Raises:
+        ReviewError: Another worklist stands there, which this one does not extend.
+        OutputError: The files cannot be written.
+    """
+    places = ReviewPlaces(out)
+    if not overwrite and places.worklist.exists():
+        _check_extends(worklist, read_worklist(out), places.worklist)
+    with output_errors(places.folder):
+        places.folder.mkdir(exist_ok=True)
+    with atomic_file(places.worklist) as temporary:
+        worklist.table.to_csv(temporary, index=False, lineterminator="\n")
+    facts = {name: getattr(worklist, name) for name in _FACTS}
+    document = {"schema": SCHEMA, **facts, "n_random": worklist.n_random, "rules": _RULES}
+    write_text(places.worklist_record, dump_json({**document, "worklist_sha256": sha256_file(places.worklist)}))
+
+
+def read_worklist(out: Path) -> Worklist:
+    """Read the worklist of OUT.
+
+    Raises:
+        ReviewError: There is none, it was changed since it was written, or it is of a newer schema.
+    """
+    places = ReviewPlaces(out)
+    remedy = "make it anew: wsiamf review worklist OUT --review-budget N"
+    if not places.worklist.is_file() or not places.worklist_record.is_file():
+        raise ReviewError(f"{places.worklist}: there is no worklist; {remedy}.")
+    facts = _read_record(places.worklist_record)
+    if facts.get("worklist_sha256") != sha256_file(places.worklist):
+        raise ReviewError(f"{places.worklist}: was changed after it was written; {remedy} --overwrite.")
+    try:
+        table = pd.read_csv(places.worklist, dtype=dict.fromkeys(_TEXT, object), keep_default_na=False, na_values=[""])
+        table = table[list(COLUMNS)]
+        return Worklist(table, **{name: facts[name] for name in _FACTS})
+    except (OSError, ValueError, KeyError) as error:
+        raise ReviewError(f"{places.worklist}: cannot be read ({error}); {remedy} --overwrite.") from error
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+        name, _, version = str(facts["schema"]).partition("/")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ReviewError(f"{path}: cannot be read ({error}); make the worklist anew with --overwrite.") from error
+    if name != _NAME or not version.isdigit():
+        raise ReviewError(f"{path}: is not the record of a worklist; move it away.")
+    if int(version) > int(_VERSION):
+        raise ReviewError(f"{path}: written by a newer version ({facts['schema']}); update wsiamf.")
+    return dict(facts)
+
+
+def _check_extends(new: Worklist, old: Worklist, path: Path) -> None:
+    keys = ["slide_id", "uuid"]
+    n = len(old.table)
+    begins_alike = len(new.table) >= n and (new.table[keys].iloc[:n].to_numpy() == old.table[keys].to_numpy()).all()
+    if not begins_alike:
+        stated = f"--review-budget {old.budget} --seed {old.seed} --certain-share {old.certain_share:g}"
+        raise ReviewError(
+            f"{path}: holds another worklist ({stated}), which this one does not begin with, since an option or the slides' "
+            "results differ; extend it with its own options and a larger budget, or replace it with --overwrite "
+            "(answers are kept)."
+        )
