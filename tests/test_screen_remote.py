@@ -71,8 +71,9 @@ def test_results_are_those_of_the_local_slide_and_hold_no_credentials(
     local = screen_slide(slide, points, out=tmp_path / "local", model=model.folder)
     assert remote.folder.name == local.folder.name == "slide"
     for path in sorted(local.folder.iterdir()):
-        if path.name not in ("run.json", "summary.json"):  # which name the reading library
-            assert (remote.folder / path.name).read_bytes() == path.read_bytes(), path.name
+        if path.name not in ("run.json", "summary.json"):  # two that name the reading library more than once
+            found = (remote.folder / path.name).read_bytes()
+            assert found.replace(b"tifffile", b"openslide") == path.read_bytes(), path.name
     check_no_secrets(tmp_path / "remote")
     record = json.loads((remote.folder / "run.json").read_text())
     assert record["host"]["paths"]["slide"] == server.url("/data/slide.tiff")

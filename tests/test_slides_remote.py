@@ -40,14 +40,6 @@ class TestTiledTiffInMemory(SlideContract):
         return MemoryCase(url, "tifffile", "generic-tiff", openslide_levels(path), 0.25, tile=TILE)
 
 
-class TestStripsInMemory(SlideContract):
-    @pytest.fixture(scope="class")
-    @classmethod
-    def case(cls, tmp_path_factory: pytest.TempPathFactory) -> MemoryCase:
-        path = write_plain_tiff(tmp_path_factory.mktemp("plain") / "region.tiff", PIXELS, 0.23)
-        return MemoryCase(put_in_memory(path, "contract/region.tiff"), "tifffile", "generic-tiff", (PIXELS,), 0.23)
-
-
 class TestUncompressedInMemory(SlideContract):
     """One strip that no one would read whole for one crop."""
 
