@@ -74,8 +74,9 @@ class TiffslideSlide(TifffileSlide):
 
 
 def _tiled_pages(tiff: tifffile.TiffFile) -> list[Any]:
-    """OpenSlide's rule for Aperio: every tiled page is a level. tifffile takes the second page for a thumbnail, tiled or not."""
-    return sorted((page for page in tiff.pages if page.is_tiled), key=lambda page: -page.imagewidth)
+    """OpenSlide's rule for Aperio: every tiled page is a level. (tifffile takes the second page for a thumbnail always.)"""
+    pages: list[Any] = list(tiff.pages)
+    return sorted((page for page in pages if page.is_tiled), key=lambda page: -page.imagewidth)
 
 
 def _series_pages(tiff: tifffile.TiffFile, series: int, n_levels: int) -> list[Any]:
