@@ -184,9 +184,7 @@ class TestDue:
         return replace(plan, items=(*plan.items[:2], replace(plan.items[2], mpp=0.31), *plan.items[3:]))
 
     def with_fields(self, plan: Plan) -> Plan:
-        slide = plan.items[0].slide
-        assert isinstance(slide, Path)
-        fields = slide.with_name("fields.json")
+        fields = Path(str(plan.items[0].slide)).with_name("fields.json")
         fields.write_text("[]")
         return replace(plan, items=(replace(plan.items[0], regions=fields), *plan.items[1:]))
 

@@ -34,7 +34,7 @@ def bucket(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     fs = fsspec.filesystem("s3")
     fs.clear_instance_cache()
     fs = fsspec.filesystem("s3")
-    fs.mkdir("bucket")
+    fs.makedirs("bucket", exist_ok=True)  # moto keeps it from test to test
     fs.put(str(shared_data / "slides" / "CMU-1-Small-Region.svs"), "bucket/case 1/CMU.svs")
     yield "s3://bucket/case 1"
     server.stop()

@@ -27,9 +27,11 @@ SECRETS = (b"s3cr3t", b"0badc0ffee", b"alt=media")
 POINTS = "id,x,y,score\na,200,200,0.9\nb,500,400,0.8\nc,790,595,0.7\n"
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+@pytest.fixture(autouse=True, scope="module")
+def _no_proxy() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +45,23 @@ def server(slide: Path) -> Iterator[WebServer]:
         yield content
 
 
-@pytest.fixture
-def points(tmp_path: Path) -> Path:
-    path = tmp_path / "points.csv"
+@pytest.fixture(scope="module")
+def points(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("points") / "points.csv"
     path.write_text(POINTS)
     return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("model")).folder
+
+
+@pytest.fixture(scope="module")
+def result(server: WebServer, points: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a screening of the signed address."""
+    out = tmp_path_factory.mktemp("remote")
+    return screen_slide(signed(server), points, out=out, model=model).folder
 
 
 def signed(server: WebServer) -> str:
@@ -64,25 +78,24 @@ def check_no_secrets(folder: Path) -> None:
 
 
 def test_results_are_those_of_the_local_slide_and_hold_no_credentials(
-    server: WebServer, slide: Path, points: Path, tmp_path: Path
+    result: Path, server: WebServer, slide: Path, points: Path, model: Path, tmp_path: Path
 ) -> None:
-    model = tiny_bundle(tmp_path / "model")
-    remote = screen_slide(signed(server), points, out=tmp_path / "remote", model=model.folder)
-    local = screen_slide(slide, points, out=tmp_path / "local", model=model.folder)
-    assert remote.folder.name == local.folder.name == "slide"
-    for path in sorted(local.folder.iterdir()):
-        if path.name not in ("run.json", "summary.json"):  # which name the reading library
-            assert (remote.folder / path.name).read_bytes() == path.read_bytes(), path.name
-    check_no_secrets(tmp_path / "remote")
-    record = json.loads((remote.folder / "run.json").read_text())
+    local = screen_slide(slide, points, out=tmp_path, model=model).folder
+    assert result.name == local.name == "slide"
+    for path in sorted(local.iterdir()):
+        if path.name not in ("run.json", "summary.json", "report.html"):  # which name the reading library
+            assert (result / path.name).read_bytes() == path.read_bytes(), path.name
+    check_no_secrets(result)
+    record = json.loads((result / "run.json").read_text())
     assert record["host"]["paths"]["slide"] == server.url("/data/slide.tiff")
     assert record["slide"]["name"] == "slide.tiff"
+    assert record["key"] == json.loads((local / "run.json").read_text())["key"]
 
 
 def test_the_commands_take_an_address(
-    server: WebServer, points: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: WebServer, points: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model, out = tiny_bundle(tmp_path / "model").folder, tmp_path / "out"
+    out = tmp_path / "out"
     assert run(["info", signed(server)]) == 0
     assert re.search(r"name +slide\.tiff\nvendor +generic-tiff", capsys.readouterr().out)
     assert run(["points", "inspect", str(points), "--slide", signed(server)]) == 0
@@ -97,10 +110,9 @@ def test_the_commands_take_an_address(
 
 @pytest.mark.long
 def test_a_cohort_of_addresses_and_paths(
-    server: WebServer, slide: Path, points: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: WebServer, slide: Path, points: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model, out = tiny_bundle(tmp_path / "model").folder, tmp_path / "out"
-    manifest = tmp_path / "manifest.csv"
+    out, manifest = tmp_path / "out", points.parent / "cohort.csv"
     rows = [
         f"{signed(server)},points.csv,remote",
         f"{slide},points.csv,local",
@@ -152,14 +164,10 @@ def test_a_slide_of_another_address_is_found_where_it_was_or_in_a_folder(slide: 
     assert find_slide("slide.tiff", fingerprint, Url("memory://lost/slide.tiff"), [slide.parent]) == slide
 
 
-def test_what_opens_in_qupath_needs_the_slide_on_a_disk(
-    server: WebServer, slide: Path, points: Path, tmp_path: Path
-) -> None:
-    model = tiny_bundle(tmp_path / "model").folder
-    done = screen_slide(signed(server), points, out=tmp_path / "out", model=model)
-    export_results(done.folder, "qupath-points", target=tmp_path / "export")
+def test_what_opens_in_qupath_needs_the_slide_on_a_disk(result: Path, slide: Path, tmp_path: Path) -> None:
+    export_results(result, "qupath-points", target=tmp_path)
     with pytest.raises(ExportError, match=r"/data/slide\.tiff: an address; copy the slide to a local disk .*--slide"):
-        export_results(done.folder, "qupath-project", target=tmp_path / "export")
-    (script,) = export_results(done.folder, "qupath-project", target=tmp_path / "export", slide=slide)
+        export_results(result, "qupath-project", target=tmp_path)
+    (script,) = export_results(result, "qupath-project", target=tmp_path, slide=slide)
     assert script.is_file()
-    check_no_secrets(tmp_path / "export")
+    check_no_secrets(tmp_path)

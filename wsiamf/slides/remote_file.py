@@ -89,8 +89,9 @@ class RemoteFile(RemoteRanges):
         return self._size
 
     def read(self, offset: int, count: int) -> bytes:
-        end = min(offset + count, self._size)
-        return self._try("read", lambda: self._fetch(offset, end)) if offset < end else b""
+        if self._size <= _KEPT_BLOCKS * _BLOCK:  # a small file, all of which can be kept: no tile is asked for twice
+            return self.read_kept(offset, offset + count)
+        return self._read_anew(offset, count)
 
     def read_kept(self, start: int, end: int) -> bytes:
         """Bytes from ``start`` to ``end``, through blocks that are kept; those that are missing come in one request."""
@@ -106,6 +107,10 @@ class RemoteFile(RemoteRanges):
             while len(self._blocks) > _KEPT_BLOCKS:
                 self._blocks.popitem(last=False)
         return data[start - first * _BLOCK : end - first * _BLOCK]
+
+    def _read_anew(self, offset: int, count: int) -> bytes:
+        end = min(offset + count, self._size)
+        return self._try("read", lambda: self._fetch(offset, end)) if offset < end else b""
 
     def raise_lost(self) -> None:
         """Raise if a kept reading failed since the last call: what parses a header may pass over it."""
@@ -129,7 +134,7 @@ class RemoteFile(RemoteRanges):
         if not missing:
             return
         try:
-            self._keep(missing[0], self.read(missing[0] * _BLOCK, (missing[-1] + 1 - missing[0]) * _BLOCK))
+            self._keep(missing[0], self._read_anew(missing[0] * _BLOCK, (missing[-1] + 1 - missing[0]) * _BLOCK))
         except SlideError as error:
             self._lost = error
             raise

@@ -67,11 +67,21 @@ class TiffslideSlide(TifffileSlide):
             refuse_incomplete(path, tiff)
         assert self._remote is not None, "local slides of vendors are OpenSlide's"
         found, n_levels = _read_header(path, self._remote)
-        series: Any = tiff.series[found[_SERIES]]
-        pages = [level.keyframe for level in series.levels[:n_levels]]
+        pages = _tiled_pages(tiff) if vendor == "aperio" else _series_pages(tiff, found[_SERIES], n_levels)
         for page in pages:
             _refuse_undecodable(path, page)
         return TiffContent(vendor, [[page] for page in pages], _properties(found, vendor))
+
+
+def _tiled_pages(tiff: tifffile.TiffFile) -> list[Any]:
+    """OpenSlide's rule for Aperio: every tiled page is a level. (tifffile takes the second page for a thumbnail always.)"""
+    pages: list[Any] = list(tiff.pages)
+    return sorted((page for page in pages if page.is_tiled), key=lambda page: -page.imagewidth)
+
+
+def _series_pages(tiff: tifffile.TiffFile, series: int, n_levels: int) -> list[Any]:
+    levels: Any = tiff.series[series].levels
+    return [level.keyframe for level in levels[:n_levels]]
 
 
 def _read_header(path: Address, remote: RemoteRanges) -> tuple[dict[str, Any], int]:
