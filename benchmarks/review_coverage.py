@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from labelled_figures import Labelled, labelled_figures, with_false_positives
 
-from benchmarks.labelled_figures import Labelled, labelled_figures, with_false_positives
 from wsiamf.classes import AMF, NMF
 from wsiamf.files import atomic_file
 from wsiamf.review.answers import FIGURE
@@ -98,9 +98,9 @@ def measure(
         slides = sorted(whole.figures["slide_id"].unique())
         largest = whole.of_slides([str(whole.figures["slide_id"].value_counts().index[0])])
         draws: dict[str, tuple[Draw, Labelled | None, int]] = {
-            "all slides": (lambda _, whole=whole: whole, None, len(whole.truth)),
+            "all slides": (partial(_same, whole), None, len(whole.truth)),
             "30 slides": (partial(_cohort, whole, slides, replace=False), None, 30),
-            "largest slide": (lambda _, largest=largest: largest, None, len(largest.truth)),
+            "largest slide": (partial(_same, largest), None, len(largest.truth)),
             "30 slides, of cases": (partial(_cohort, whole, slides, replace=True), whole, 30),
         }
         for budget, n_rows, share in budgets:
@@ -111,6 +111,11 @@ def measure(
                     asked = {"budget": budget, "answered": n_rows, "certain share": share}
                     rows.append({"population": name, "scope": scope, **asked, "figure": figure, **_summed(some)})
     return pd.DataFrame(rows)
+
+
+def _same(whole: Labelled, _: np.random.Generator) -> Labelled:
+    """The figures that there are: only the worklist is drawn."""
+    return whole
 
 
 def _cohort(whole: Labelled, slides: list[str], random: np.random.Generator, *, replace: bool) -> Labelled:

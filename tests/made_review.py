@@ -81,7 +81,7 @@ def made_out(out: Path, sample_data: Path, *, n: int = 30) -> Path:
     points = pd.read_csv(sample_data / "points.csv").head(n)
     table = table_at(points["x"].to_numpy(), points["y"].to_numpy(), SAMPLE_FRAME)
     write_results(out / "sample", table, SAMPLE_FRAME, slide=slide, fingerprint=read_fingerprint(slide))
-    place = 2_000.0 + 100 * np.arange(n)
+    place = 2_000.0 + 100 * np.arange(n, dtype=np.float64)
     write_results(out / "gone", table_at(place, place, FRAME), slide=Path("/nowhere/gone.svs"))
     (out / "cohort.csv").write_text("slide_id,case_id\nsample,animal 1\ngone,\n")
     return out

@@ -103,8 +103,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(
         self, status: int, body: bytes, headers: dict[str, str] | None = None, *, sent: int | None = None
-    ) -> None:
-        """Send an answer; ``sent`` bytes of the body, and then the connection is cut."""
+    ) -> bool:
+        """Send an answer; ``sent`` bytes of the body, and then the connection is cut. True, as of a ``Fault``."""
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
@@ -113,6 +113,7 @@ class Handler(BaseHTTPRequestHandler):
         if sent is not None:
             self.wfile.flush()
             self.close_connection = True
+        return True
 
     def log_message(self, *args: Any) -> None:
         """Says nothing."""

@@ -40,7 +40,7 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
     made = make_items(tmp_path_factory.mktemp("slides"), NAMES)
     for item in made:
         if item.slide_id == "gone":
-            item.slide.unlink()
+            Path(str(item.slide)).unlink()
     return made
 
 
@@ -73,7 +73,7 @@ def undisturbed(
 ) -> tuple[dict[str, str], list[Outcome]]:
     """What a run in one process gives."""
     out = tmp_path_factory.mktemp("serial")
-    (items[0].slide.parent / "flaky.flaked").unlink(missing_ok=True)
+    (Path(str(items[0].slide)).parent / "flaky.flaked").unlink(missing_ok=True)
     seen: list[Outcome | Progress] = []
     tally = run_serial(items, make_orders(out, model), seen.append, pool=ChildPool())
     assert tally == {"done": 7, "failed": 2}
@@ -111,7 +111,7 @@ class TestOnTcp:
         undisturbed: tuple[dict[str, str], list[Outcome]],
         tmp_path: Path,
     ) -> None:
-        (items[0].slide.parent / "flaky.flaked").unlink(missing_ok=True)
+        (Path(str(items[0].slide)).parent / "flaky.flaked").unlink(missing_ok=True)
         orders = make_orders(tmp_path, model)
         found = probe(client, orders)
         assert len(found) == 2

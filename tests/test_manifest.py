@@ -121,6 +121,7 @@ class TestManifest:
         manifest(files / "lists", f"slide,points\n../a.svs,{files / 'a.csv'}\n")
         monkeypatch.chdir(tmp_path)
         (item,) = read_manifest("lists/manifest.csv")
+        assert isinstance(item.slide, Path)
         assert item.slide.is_absolute()
         assert item.slide.samefile(files / "a.svs")
         assert item.points == files / "a.csv"

@@ -65,7 +65,7 @@ def record(plan: Plan, places: Places, item: Item, classes: Classes = CLASSES) -
     """Write what a screening of the item would record, computed here from the files themselves."""
     assert item.points is not None
     key = run_key(
-        fingerprint=fingerprint([item.slide]),
+        fingerprint=fingerprint([Path(str(item.slide))]),
         points_rows_sha256=own_rows_sha256(item.points, item.slide.name, None),
         regions_sha256=sha256_file(item.roi) if item.roi else None,
         named_regions_sha256=None,
@@ -165,7 +165,7 @@ class TestDue:
         assert words(found)["c"] == "changed: options.min_score none -> 0.5"  # its mpp is the manifest's
 
     def changed_slide(self, plan: Plan) -> Plan:
-        with plan.items[0].slide.open("ab") as stream:
+        with Path(str(plan.items[0].slide)).open("ab") as stream:
             stream.write(b"more")
         return plan
 
@@ -184,7 +184,9 @@ class TestDue:
         return replace(plan, items=(*plan.items[:2], replace(plan.items[2], mpp=0.31), *plan.items[3:]))
 
     def with_fields(self, plan: Plan) -> Plan:
-        fields = plan.items[0].slide.with_name("fields.json")
+        slide = plan.items[0].slide
+        assert isinstance(slide, Path)
+        fields = slide.with_name("fields.json")
         fields.write_text("[]")
         return replace(plan, items=(replace(plan.items[0], regions=fields), *plan.items[1:]))
 
@@ -254,7 +256,7 @@ class TestDue:
 
     def test_what_cannot_be_read_is_due(self, plan: Plan, places: Places) -> None:
         record_all(plan, places)
-        plan.items[0].slide.unlink()
+        Path(str(plan.items[0].slide)).unlink()
         assert plan.items[1].roi is not None
         plan.items[1].roi.unlink()
         found = due(plan, places, CLASSES)

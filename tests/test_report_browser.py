@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -36,8 +36,8 @@ def browser() -> Iterator[Browser]:
 class Opened:
     """A page that is open, with all that it said and asked for."""
 
-    def __init__(self, browser: Browser, file: Path, **how: object) -> None:
-        self.page: Page = browser.new_page(**how)  # type: ignore[arg-type]
+    def __init__(self, browser: Browser, file: Path, **how: Any) -> None:
+        self.page: Page = browser.new_page(**how)
         self.said: list[str] = []
         self.asked: list[str] = []
         self.page.on("console", lambda message: self.said.append(message.text))

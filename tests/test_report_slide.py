@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from dataclasses import replace
 from typing import Any
@@ -9,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from tests.made_material import made_material
-from tests.made_predictions import made_table
+from tests.made_predictions import FRAME, made_table
 from tests.page_reader import check_page, read_page
 from wsiamf.report import Pictures, Reference, render_slide, select_galleries
 
@@ -148,3 +151,30 @@ def test_the_scale_bar_is_ten_um_of_the_crop() -> None:
     assert material.pictures is not None
     page = render_slide(replace(material, pictures=Pictures(None, material.pictures.crops, 0.5)))
     assert ".bar{width:15.62%}" in page  # 10 um of 128 px at 0.5 um/px
+
+
+def test_a_model_without_a_head_for_difficulty_has_a_page() -> None:
+    table = made_table(30)
+    for name in ("p_hard", "hard", "conformal"):
+        table[name] = None
+    material = made_material(table)
+    nothing_hard = replace(
+        material, table=material.table.assign(hard=None), summary={**material.summary, "n_hard": None}
+    )
+    words = said(check_page(render_slide(nothing_hard)).words)
+    assert "First for review" in words
+    assert "These 10 come first by the order of review" in words
+
+
+def test_the_map_shows_the_part_of_the_slide_that_holds_pixels() -> None:
+    pixels_of_all = np.zeros((80, 100, 3), dtype=np.uint8)
+    bounds = FRAME.bounds
+    scale = 100 / FRAME.width
+    rows, columns = slice(round(bounds.y * scale), None), slice(round(bounds.x * scale), None)
+    pixels_of_all[rows, columns] = 255
+    page = read_page(render_slide(made_material(pictures=Pictures(pixels_of_all, {}))))
+    (picture,) = [one for one in page.all("image") if one.attributes["href"].startswith("data:image/jpeg")]
+    content = base64.b64decode(picture.attributes["href"].partition(",")[2])
+    pixels = np.asarray(Image.open(io.BytesIO(content)))
+    assert pixels.min() > 250  # nothing of the black rim
+    assert pixels.shape[1] / pixels.shape[0] == pytest.approx(bounds.width / bounds.height, rel=0.03)

@@ -176,7 +176,7 @@ def test_a_dicom_slide_is_its_whole_series(shared_data: Path, tmp_path: Path) ->
         shutil.copyfile(source / name, tmp_path / name)
     (tmp_path / "sub").mkdir()
     with open_slide(tmp_path / "boxes_0.dcm") as first, open_slide(tmp_path / "boxes_1.dcm") as second:
-        parts = slide_parts(first.path, "dicom", first.properties)
+        parts = slide_parts(tmp_path / "boxes_0.dcm", "dicom", first.properties)
         assert sorted(part.name for part in parts) == ["boxes_0.dcm", "boxes_1.dcm"]
         assert first.fingerprint == second.fingerprint
         together = first.fingerprint

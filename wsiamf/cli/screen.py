@@ -33,7 +33,7 @@ from wsiamf.cli.screening_options import screening_opts
 @click.option("--slide-id", help="Name of the slide's folder; left out: its file name without suffix.")
 @options.overwrite_opt
 def screen(slide: Address, points: Path, **chosen: Any) -> None:
-    """Classify the candidate mitotic figures of SLIDE and write counts, GeoJSON for QuPath, tables and a contact sheet.
+    """Classify the candidate mitotic figures of SLIDE and write counts, GeoJSON for QuPath, tables and a report.
 
     SLIDE is a file or, for DICOM and OME-Zarr, a folder. The folder of results is printed on stdout. Research use only.
     """

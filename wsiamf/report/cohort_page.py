@@ -28,6 +28,8 @@ _STATUSES: Final = {
     "no_candidates": "no figures",
     "failed": "failed",
 }
+_REASONS: Final = {"few": "", "failed": "see failures"}
+"""What stands in place of a reason that stands elsewhere on the page."""
 _FIGURES: Final = {
     EXPECTED: (
         "Pooled, expected from the probabilities",
@@ -213,7 +215,7 @@ def _slide(row: Row, shown: Sequence[tuple[str, str]], reported: frozenset[str])
     low, high = (row.get(f"amf_fraction_expected_interval95_{end}") for end in ("low", "high"))
     status = str(row["status"])
     flags = [flag for flag in str(row.get("flags") or "").split("; ") if flag and not flag.startswith(("n<", "not_"))]
-    reason = "" if status == "few" else str(row.get("reason") or "")  # the status says it
+    reason = _REASONS[status] if status in _REASONS else str(row.get("reason") or "")
     remark = " ".join(filter(None, [reason, *flag_sentences(flags)]))
     numbers = ("n_ok", "n_amf", "amf_fraction_expected", "amf_fraction", "mf_per_mm2", "hotspot_n_amf", "n_hard")
     return SlideRow(

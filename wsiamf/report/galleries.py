@@ -17,6 +17,8 @@ HARD: Final = "hard"
 ATYPICAL: Final = "atypical"
 RANDOM: Final = "random"
 
+_COLUMNS: Final = ("label", "p_atypical", "hard", "review_rank")
+
 MOST_HARD: Final = 40
 MOST_ATYPICAL: Final = 40
 MOST_RANDOM: Final = 25
@@ -54,7 +56,7 @@ def select_galleries(table: pd.DataFrame, seed: int) -> list[Gallery]:
     counted = np.flatnonzero(table["status"] == OK)
     if not len(counted):
         return []
-    rows = table.iloc[counted]
+    rows = table.loc[table["status"] == OK, list(_COLUMNS)]
     return [_for_review(rows, counted), _atypical(rows, counted), _random(counted, seed)]
 
 

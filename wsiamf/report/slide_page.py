@@ -18,7 +18,7 @@ from wsiamf.report.cards import BAR_UM, shelves
 from wsiamf.report.cautions import flag_sentences, outside_sentence, status_rows
 from wsiamf.report.density import Density, density_of, gradient, palette
 from wsiamf.report.fractions import axis_end, fraction_rows, place, ticks
-from wsiamf.report.galleries import Gallery, select_galleries
+from wsiamf.report.galleries import select_galleries
 from wsiamf.report.pictures import Pixels, crop_uris, overview_uri, palette_uri
 from wsiamf.report.probabilities import bars_in_words, histogram, reliability
 from wsiamf.report.provenance import provenance_rows, published
@@ -32,6 +32,7 @@ from wsiamf.statuses import OK
 Summary = Mapping[str, Any]
 Area = shapely.MultiPolygon
 
+_COUNTED_COLUMNS: Final = ("x", "y", "label", "p_atypical")
 _CROP_DECIMALS: Final = 2
 
 
@@ -97,7 +98,7 @@ def render_slide(material: SlideMaterial) -> str:
     wanted = {row: crop for row, crop in pictures.crops.items() if row in uses}
     rows = fraction_rows(summary)
     end = axis_end(rows, material.references)
-    counted = table[table["status"] == OK]
+    counted = table.loc[table["status"] == OK, list(_COUNTED_COLUMNS)]  # and no more: there may be a million rows
     return render(
         "slide.html",
         more_style=_bar_style(wanted, pictures.crop_mpp),
@@ -258,8 +259,3 @@ def _bar_style(crops: Mapping[int, Pixels], crop_mpp: float) -> str:
     side_px = next(iter(crops.values())).shape[1] if crops else 128
     share = min(1.0, BAR_UM / (crop_mpp * side_px))
     return f".bar{{width:{round(100 * share, _CROP_DECIMALS):g}%}}"
-
-
-def wanted_rows(galleries: Sequence[Gallery]) -> list[int]:
-    """Rows of the table whose crops the page shows, rising."""
-    return sorted({row for gallery in galleries for row in gallery.rows})

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
 from wsiamf._version import __version__
@@ -31,6 +31,9 @@ def render(template: str, *, more_style: str = "", **context: Any) -> str:
         template: Its file name.
         more_style: CSS of this page alone, made here and of no user's text.
         **context: What it shows; text is escaped, and control and bidirectional characters in it are shown as such.
+
+    Raises:
+        KeyError: The context lacks something, as that of results of another version may.
     """
     environment = _environment()
     colors = "".join(f"--{name}:rgb({red} {green} {blue});" for name, (red, green, blue) in _COLORS.items())
@@ -40,13 +43,13 @@ def render(template: str, *, more_style: str = "", **context: Any) -> str:
         f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    return environment.get_template(template).render(
-        style=Markup(style),  # noqa: S704 - a file of this package and numbers
-        script=Markup(script),  # noqa: S704 - a file of this package
-        policy=policy,
-        generator=f"{GENERATOR} {__version__}",
-        **context,
-    )
+    inside = {"style": Markup(style), "script": Markup(script)}  # noqa: S704 - files of this package, and numbers
+    try:
+        return environment.get_template(template).render(
+            policy=policy, generator=f"{GENERATOR} {__version__}", **inside, **context
+        )
+    except UndefinedError as error:
+        raise KeyError(str(error)) from error
 
 
 def is_own_page(path: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pandas as pd
 from PIL import Image
 
+from wsiamf.addresses import Address
 from wsiamf.crops import iter_crops, plan_reading
 from wsiamf.errors import OutputExistsError, ReviewError
 from wsiamf.export.results import SlideResult
@@ -100,11 +101,11 @@ def export_labels(
     return ExportedLabels(target / LABELS, len(labels), int((labels["label"] == "AMF").sum()))
 
 
-def _place(result: SlideResult, slides: Sequence[Path]) -> Path:
+def _place(result: SlideResult, slides: Sequence[Path]) -> Address:
     return find_slide(result.slide_name, result.fingerprint, result.slide_path, slides)
 
 
-def _write_crops(folder: Path, result: SlideResult, path: Path, labels: pd.DataFrame, files: Sequence[str]) -> None:
+def _write_crops(folder: Path, result: SlideResult, path: Address, labels: pd.DataFrame, files: Sequence[str]) -> None:
     with open_slide(path, mpp=result.frame.mpp) as slide:
         plan = plan_reading(result.frame.mpp, slide.level_downsamples, target_mpp=_MPP, tolerance=_TOLERANCE)
         with closing(iter_crops(slide, labels["x"].to_numpy(), labels["y"].to_numpy(), plan)) as batches:

@@ -132,8 +132,13 @@ class DescribedSlide(Slide):
 
     def _content_fingerprint(self) -> str:
         """As ``fingerprint``, read anew; a slide that is not on a local disk reads its own."""
-        assert isinstance(self._path, Path), "a remote slide reads its own"
-        return slide_fingerprint(self._path, self.vendor, self._properties)
+        return slide_fingerprint(self._local_path, self.vendor, self._properties)
+
+    @property
+    def _local_path(self) -> Path:
+        """``path`` of a slide on a local disk."""
+        assert isinstance(self._path, Path), "only some backends read from an address"
+        return self._path
 
     @abstractmethod
     def _release(self) -> None:

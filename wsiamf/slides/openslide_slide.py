@@ -51,7 +51,7 @@ class OpenSlideSlide(DescribedSlide):
     """
 
     def __init__(self, path: Path, given: Resolution | None = None, *, file: Path | None = None) -> None:
-        self._given_path, self._file = path, file or path
+        self._file = file or path
         self._handle: openslide.OpenSlide | None = _open(self._file)
         self._raw: dict[int, TiffTiles | None] = {}
         try:
@@ -92,7 +92,7 @@ class OpenSlideSlide(DescribedSlide):
         return self._raw[level]
 
     def duplicate(self) -> OpenSlideSlide:
-        return OpenSlideSlide(self._given_path, self._given, file=self._file)
+        return OpenSlideSlide(self._local_path, self._given, file=self._file)
 
     def _release(self) -> None:
         for tiles in self._raw.values():

@@ -89,10 +89,10 @@ class PictureSlide(DescribedSlide):
 
     def duplicate(self) -> PictureSlide:
         """Another slide on the same pixels in memory."""
-        if not self._path.exists():
+        if not self._local_path.exists():
             raise SlideReadError(f"{self._path}: cannot be opened again.")
         twin = object.__new__(PictureSlide)
-        twin._take(self._path, self._given, self._picture)
+        twin._take(self._local_path, self._given, self._picture)
         return twin
 
     def _release(self) -> None:

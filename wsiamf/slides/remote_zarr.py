@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import zarr
@@ -31,7 +31,7 @@ _REQUESTS: Final = 16
 """At once, where many small objects are read."""
 
 
-class _PatientStore(FsspecStore):  # type: ignore[misc] # zarr's types are not looked at
+class _PatientStore(FsspecStore):
     """A store whose readings are tried again, and whose errors hold no credentials."""
 
     url: Url
@@ -95,7 +95,7 @@ def _zarr_format(url: Url) -> int:
 
 
 def _open_group(url: Url, zarr_format: int) -> zarr.Group:
-    store = _PatientStore.from_url(url.full, storage_options=options(url), read_only=True)
+    store = cast(_PatientStore, _PatientStore.from_url(url.full, storage_options=options(url), read_only=True))
     store.url = url
     return zarr.open_group(store, mode="r", zarr_format=zarr_format, use_consolidated=False)  # type: ignore[arg-type]
 

@@ -131,7 +131,8 @@ def refuse_vendor(path: Address, tiff: tifffile.TiffFile) -> None:
 def vendor_of(path: Address, tiff: tifffile.TiffFile) -> str | None:
     """Whose slide a file is, by its tags or its suffix; None for a plain TIFF."""
     vendor = next((name for flag, name in _VENDOR_FLAGS.items() if getattr(tiff, f"is_{flag}")), None)
-    if vendor is None and len(tiff.pages) and str(tiff.pages[0].tags.valueof("Software")).startswith(_TRESTLE):
+    first: Any = tiff.pages[0] if len(tiff.pages) else None
+    if vendor is None and first is not None and str(first.tags.valueof("Software")).startswith(_TRESTLE):
         return "Trestle"
     if vendor is None and path.suffix.lower() in _VENDOR_SUFFIXES:
         return f"by its suffix, {path.suffix}"

@@ -85,7 +85,7 @@ class WsiDicomSlide(DescribedSlide):
         return pixels[..., None] if pixels.ndim == 2 else pixels
 
     def duplicate(self) -> WsiDicomSlide:
-        return WsiDicomSlide(self._path, self._files, self._refused, self._given)
+        return WsiDicomSlide(self._local_path, self._files, self._refused, self._given)
 
     def _release(self) -> None:
         self._slide.close()
