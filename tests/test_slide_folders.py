@@ -59,11 +59,13 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: write(folder / name) for name, write in WRITERS.items()}
 
 
-def test_one_picture_gives_one_result_in_every_format(slides: dict[str, Path], tmp_path: Path) -> None:
+def test_one_picture_gives_one_result_whatever_its_format(slides: dict[str, Path], tmp_path: Path) -> None:
+    """A library each; that the others have the same pixels is the contract's to show."""
     (tmp_path / "points.csv").write_text(POINTS)
     tiny = Classifier(tiny_bundle(tmp_path / "tiny"), device="cpu")
     tables = {}
-    for name, path in slides.items():
+    for name in ("plain.tif", "plain.png", "v05.zarr", "series"):
+        path = slides[name]
         slide_id = None if path.is_dir() else f"of {name}"  # two of the files have one stem
         result = screen_slide(
             path, tmp_path / "points.csv", out=tmp_path / "out", model=tiny, force=True, slide_id=slide_id

@@ -21,7 +21,10 @@ class TestOmeZarr04Blosc(SlideContract):
     @classmethod
     def case(cls, tmp_path_factory: pytest.TempPathFactory) -> SlideCase:
         levels = halves(PIXELS)
-        path = write_ome_zarr(tmp_path_factory.mktemp("blosc") / "slide.ome.zarr", levels)
+        nested = {"name": "v2", "separator": "/"}  # as the specification has it
+        path = tmp_path_factory.mktemp("blosc") / "slide.ome.zarr"
+        write_ome_zarr(path, levels, chunk_key_encoding=nested)
+        assert (path / "0" / "0" / "2" / "0" / "1" / "4").is_file()
         return SlideCase(path, "zarr", "ome-zarr", levels, 0.25, tile=TILE)
 
 

@@ -20,8 +20,8 @@ from PIL.PngImagePlugin import PngInfo
 from tests.coordinate_slide import coordinate_coded
 from tests.made_dicom import CT_CLASS, JPEG_LS_LOSSLESS, write_dicom_slide
 from tests.made_ome import halves, write_ome_tiff, write_ome_zarr, write_pages_ome_tiff
-from wsiamf.errors import SlideReadError, UnsupportedSlideError
-from wsiamf.slides import open_slide, read_fingerprint
+from wsiamf.errors import MppError, SlideReadError, UnsupportedSlideError
+from wsiamf.slides import open_slide, read_fingerprint, slide_facts
 
 PIXELS = coordinate_coded(150, 100)
 
@@ -198,6 +198,12 @@ class TestOmeZarr:
         (root / ".zattrs").write_text('{"bioformats2raw.layout": 3}')
         with open_slide(root) as slide:
             assert np.array_equal(slide.read_region((0, 0), 0, (150, 100)), PIXELS)
+
+    def test_pixels_that_are_not_square(self, tmp_path: Path) -> None:
+        with open_slide(write_ome_zarr(tmp_path / "a.zarr", (PIXELS,), scale=(0.2, 0.25))) as slide:
+            with pytest.raises(MppError, match=r"not square.*ngff.scale: 0\.2 x 0\.25 um/px"):
+                _ = slide.mpp
+            assert slide_facts(slide)["mpp_status"] == "anisotropic"
 
     def test_names_of_axes_alone_state_no_resolution(self, tmp_path: Path) -> None:
         described = {"multiscales": [{"version": "0.3", "axes": list("yxc"), "datasets": [{"path": "0"}]}]}

@@ -18,7 +18,10 @@ SCHEMA = "wsiamf.info/1"
 @options.mpp_opt
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(slide: Address, mpp: float | None, as_json: bool) -> None:
-    """Show what SLIDE holds: size, resolution and where it comes from, levels, tiles, bounds, fingerprint."""
+    """Show what SLIDE holds: size, resolution and where it comes from, levels, tiles, bounds, fingerprint.
+
+    SLIDE is a file or, for DICOM and OME-Zarr, a folder.
+    """
     from wsiamf.files import dump_json
     from wsiamf.slides import open_slide, slide_facts
 

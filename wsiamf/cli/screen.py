@@ -35,7 +35,7 @@ from wsiamf.cli.screening_options import screening_opts
 def screen(slide: Address, points: Path, **chosen: Any) -> None:
     """Classify the candidate mitotic figures of SLIDE and write counts, GeoJSON for QuPath, tables and a report.
 
-    The folder of results is printed on stdout. Research use only.
+    SLIDE is a file or, for DICOM and OME-Zarr, a folder. The folder of results is printed on stdout. Research use only.
     """
     from wsiamf.cli.progress import progress_bar
     from wsiamf.screen import screen_slide
