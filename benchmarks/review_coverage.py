@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from labelled_figures import Labelled, labelled_figures, with_false_positives
 
-from benchmarks.labelled_figures import Labelled, labelled_figures, with_false_positives
 from wsiamf.classes import AMF, NMF
 from wsiamf.files import atomic_file
 from wsiamf.review.answers import FIGURE
@@ -97,20 +97,24 @@ def measure(
             continue
         slides = sorted(whole.figures["slide_id"].unique())
         largest = whole.of_slides([str(whole.figures["slide_id"].value_counts().index[0])])
-        draws: dict[str, tuple[Draw, Labelled | None, int]] = {
-            "all slides": (lambda _, whole=whole: whole, None, len(whole.truth)),
-            "30 slides": (partial(_cohort, whole, slides, replace=False), None, 30),
-            "largest slide": (lambda _, largest=largest: largest, None, len(largest.truth)),
-            "30 slides, of cases": (partial(_cohort, whole, slides, replace=True), whole, 30),
+        draws: dict[str, tuple[Draw, Labelled | None]] = {
+            "all slides": (partial(_always, whole), None),
+            "30 slides": (partial(_cohort, whole, slides, replace=False), None),
+            "largest slide": (partial(_always, largest), None),
+            "30 slides, of cases": (partial(_cohort, whole, slides, replace=True), whole),
         }
         for budget, n_rows, share in budgets:
-            for scope, (draw, of_all, _) in draws.items():
+            for scope, (draw, of_all) in draws.items():
                 options = {"budget": budget, "n_rows": n_rows, "certain_share": share, "of_all": of_all}
                 found = [row for k in range(n_draws) for row in one_draw(draw, seed + k, **options)]  # type: ignore[arg-type]
                 for figure, some in pd.DataFrame(found).groupby("figure", sort=False):
                     asked = {"budget": budget, "answered": n_rows, "certain share": share}
                     rows.append({"population": name, "scope": scope, **asked, "figure": figure, **_summed(some)})
     return pd.DataFrame(rows)
+
+
+def _always(whole: Labelled, _random: np.random.Generator) -> Labelled:
+    return whole
 
 
 def _cohort(whole: Labelled, slides: list[str], random: np.random.Generator, *, replace: bool) -> Labelled:

@@ -13,9 +13,9 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
+from labelled_figures import Labelled, labelled_figures
 from numpy.typing import NDArray
 
-from benchmarks.labelled_figures import Labelled, labelled_figures
 from wsiamf.classes import AMF
 from wsiamf.review.worklist import make_worklist
 
