@@ -81,9 +81,12 @@ def made_out(out: Path, sample_data: Path, *, n: int = 30) -> Path:
     slide = sample_data / "sample.tiff"
     points = pd.read_csv(sample_data / "points.csv").head(n)
     fingerprint = read_fingerprint(slide)
-    table = _identified(table_at(*points[["x", "y"]].to_numpy(dtype=np.float64).T, SAMPLE_FRAME), fingerprint)
+    table = _identified(
+        table_at(points["x"].to_numpy(dtype=np.float64), points["y"].to_numpy(dtype=np.float64), SAMPLE_FRAME),
+        fingerprint,
+    )
     write_results(out / "sample", table, SAMPLE_FRAME, slide=slide, fingerprint=fingerprint)
-    place = 2_000.0 + 100 * np.arange(n)
+    place = 2_000.0 + 100 * np.arange(n, dtype=np.float64)
     gone = _identified(table_at(place, place, FRAME), FINGERPRINT)
     write_results(out / "gone", gone, FRAME, slide=Path("/nowhere/gone.svs"))
     (out / "cohort.csv").write_text("slide_id,case_id\nsample,animal 1\ngone,\n")
