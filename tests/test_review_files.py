@@ -156,6 +156,16 @@ def test_readers_who_worked_apart_are_merged(out: Path, tmp_path: Path) -> None:
     assert pair["certain_cases"]["agreement"] == 1.0
 
 
+def test_the_order_of_one_file_counts_whatever_the_clock_said(out: Path) -> None:
+    figure = load_figures(find_results(out)).iloc[0]
+    with DecisionStore(out / "review" / "decisions.sqlite") as store:
+        store.append(decided(figure, "ann", A, time="2026-05-01T00:00:00.000000+00:00"))
+        store.append(decided(figure, "ann", N, time="2026-04-01T00:00:00.000000+00:00"))
+        live = store.current()
+    assert [one.answer for one in live] == [N]
+    assert load_review(out).decisions == live
+
+
 def test_answers_to_what_is_no_longer_there_are_listed(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures = load_figures(find_results(out))
     with DecisionStore(out / "review" / "decisions.sqlite") as store:
