@@ -101,7 +101,7 @@ def imports(path: Path, *, parts: bool = False) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             whole = node.module or ""
             names += [f"{whole}.{alias.name}" for alias in node.names] if parts else [whole]
-            names += [whole] if parts and whole.count(".") > 1 else []
+            names += [whole] if parts and whole.count(".") > 1 else []  # a package names its parts, as they may name it
     return names
 
 
