@@ -209,7 +209,7 @@ class TestSameBytes:
             collect(places)
             outputs.append(written(places))
         assert outputs[0] == outputs[1]
-        assert len(outputs[0]) == 10
+        assert len(outputs[0]) == 12
 
     def test_collecting_again_changes_nothing_and_leaves_parts_alone(self, places: Places) -> None:
         write_mixture(places)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -112,13 +113,10 @@ def test_slides_that_lack_what_a_page_needs_are_named_and_do_not_stop_the_others
 
 
 def test_slides_are_ranked_by_the_expected_fraction() -> None:
-    def row(name: str, expected: float | None) -> dict[str, object]:
+    def row(name: str, expected: float | None) -> dict[str, Any]:
         ends = {f"amf_fraction_expected_interval95_{end}": expected for end in ("low", "high")}
-        return (
-            {"slide_id": name, "amf_fraction_expected": expected, "amf_fraction": expected, "n_ok": 9}
-            | ends
-            | {"status": "few"}
-        )
+        shares = {"amf_fraction_expected": expected, "amf_fraction": expected, **ends}
+        return {"slide_id": name, "n_ok": 9, "status": "few", **shares}
 
     rows = [row("b", 0.5), row("a", 0.25), row("none", None)]
     plot = ranked_plot(rows, [], lambda name: f"./{name}")

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,11 +34,16 @@ def _named(drawn: dict[str, list[dict[str, dict[str, str]]]]) -> dict[str, list[
     return drawn
 
 
-def screened(inputs: Path, out: Path, **options: bool) -> Path:
-    points = inputs / "points.csv"
-    regions = {"roi": inputs / "regions.geojson", "regions": inputs / "fields.geojson"}
+def screened(inputs: Path, out: Path, **options: Any) -> Path:
     return screen_slide(
-        inputs / "sample.tiff", points, out=out, model=inputs / "tiny", hotspot_mm2=0.1, **regions, **options
+        inputs / "sample.tiff",
+        inputs / "points.csv",
+        roi=inputs / "regions.geojson",
+        regions=inputs / "fields.geojson",
+        out=out,
+        model=inputs / "tiny",
+        hotspot_mm2=0.1,
+        **options,
     ).folder
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.made_material import made_material
+from tests.made_material import AREA, made_material
 from tests.made_predictions import FRAME, made_table
 from tests.page_reader import check_page, read_page
 from wsiamf.report import Pictures, Reference, render_slide, select_galleries
@@ -82,7 +82,7 @@ def test_a_slide_without_figures_has_a_page_that_says_so() -> None:
     nothing = made_table(12)
     nothing["hard"] = nothing["hard"].astype("boolean")
     nothing["in_hotspot"] = nothing["in_hotspot"].astype("boolean")
-    unknown = [name for name in nothing if name.startswith("p_")]
+    unknown = [name for name in map(str, nothing.columns) if name.startswith("p_")]
     for name in (*unknown, "label", "hard", "review_rank", "review_reason", "in_hotspot", "conformal"):
         nothing[name] = None
     nothing["status"] = "outside_roi"
@@ -142,7 +142,7 @@ def test_named_fields_are_shown_with_their_counts() -> None:
         "share_in_area": 1.0,
     }
     summary = {**material.summary, "regions": [field]}
-    page = check_page(render_slide(replace(material, summary=summary, fields=[("field <A>", material.area)])))
+    page = check_page(render_slide(replace(material, summary=summary, fields=[("field <A>", AREA)])))
     assert "field <A>" in [one.text for one in page.all("th")]
 
 

@@ -13,6 +13,7 @@ from wsiamf.report.wording import counted, percent, percent_range
 Row = Mapping[str, Any]
 
 _LARGEST_RADIUS: Final = 4.5
+_DENSE_FROM: Final = 150
 _MOST_TITLED: Final = 1500
 """With more slides than this the marks have no words of their own, which take 250 bytes each; the table has them."""
 
@@ -40,6 +41,7 @@ class RankedPlot:
         axis: (place from the top, label).
         references: Places from the top.
         radius: Of a mark, px.
+        is_dense: Whether marks are so close that their lines are drawn thin.
         words: The plot for who cannot see it.
         n_left_out: Slides without a fraction.
     """
@@ -48,6 +50,7 @@ class RankedPlot:
     axis: tuple[tuple[str, str], ...]
     references: tuple[str, ...]
     radius: float
+    is_dense: bool
     words: str
     n_left_out: int
 
@@ -73,6 +76,7 @@ def ranked_plot(rows: Sequence[Row], references: Sequence[Reference], link: Call
         axis=tuple((_from_top(0.01 * float(label), end), label) for _, label in ticks(end)),
         references=tuple(_from_top(one.fraction, end) for one in references),
         radius=round(max(1.4, min(_LARGEST_RADIUS, 350 / len(known))), 1),
+        is_dense=len(known) > _DENSE_FROM,
         words=(
             f"{counted(len(known), 'slide')} by expected AMF fraction, from {percent(known[0]['amf_fraction_expected'])} "
             f"to {percent(known[-1]['amf_fraction_expected'])}; the table of slides has the numbers."
