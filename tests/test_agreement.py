@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ class TestCompare:
             compare(tmp_path / "gone", counts_file(tmp_path, "s9,ann,A,12,3"))
 
     def test_one_slide_under_two_names(self, out: Path, tmp_path: Path) -> None:
-        with pytest.raises(AgreementError, match=r"rows 2 and 3: ann counted A of s1 twice, under two names"):
+        with pytest.raises(AgreementError, match=r"rows 1 and 2: ann counted A of s1 twice, under two names"):
             compare(out, counts_file(tmp_path, "s1,ann,A,12,3", "s1.svs,ann,A,12,3"))
 
     @pytest.mark.parametrize("bands", [(5,), (0, 7, 7), (-1, 3), (7, 0)])
@@ -132,15 +133,15 @@ class TestCounts:
     @pytest.mark.parametrize(
         ("rows", "words"),
         [
-            (["s1,ann,A,12.5,3"], r"row 2: mc is '12.5'; expected a whole number"),
-            (["s1,ann,A,5,x"], r"row 2: amc is 'x'"),
-            (["s1,ann,A,-1,"], r"row 2: mc is '-1'"),
-            (["s1,ann,A,99999999999999999999,"], r"row 2: mc is"),
-            (["s1,ann,A,²,"], r"row 2: mc is '²'"),
-            (["s1,ann,A,,1"], r"row 2: mc is ''"),
-            (["s1,ann,A,3,4"], r"row 2: 4 atypical of 3"),
-            (["s1,,A,3,1"], r"row 2: reader is empty"),
-            (["s1,ann,A,3,1", "s1,ann,A,4,1"], r"rows 2 and 3: ann counted A of s1 twice"),
+            (["s1,ann,A,12.5,3"], r"row 1: mc is '12.5'; expected a whole number"),
+            (["s1,ann,A,5,x"], r"row 1: amc is 'x'"),
+            (["s1,ann,A,-1,"], r"row 1: mc is '-1'"),
+            (["s1,ann,A,99999999999999999999,"], r"row 1: mc is"),
+            (["s1,ann,A,²,"], r"row 1: mc is '²'"),
+            (["s1,ann,A,,1"], r"row 1: mc is ''"),
+            (["s1,ann,A,3,4"], r"row 1: 4 atypical of 3"),
+            (["s1,,A,3,1"], r"row 1: reader is empty"),
+            (["s1,ann,A,3,1", "s1,ann,A,4,1"], r"rows 1 and 2: ann counted A of s1 twice"),
             ([], r"holds no counts"),
         ],
     )
@@ -151,7 +152,7 @@ class TestCounts:
     def test_no_table(self, tmp_path: Path) -> None:
         with pytest.raises(AgreementError, match="no such file of counts"):
             read_counts(tmp_path / "gone.csv")
-        with pytest.raises(AgreementError, match="cannot be read as CSV"):
+        with pytest.raises(AgreementError, match="is not a file"):
             read_counts(tmp_path)
         (tmp_path / "a.csv").write_text("case,reader,mc\n")
         with pytest.raises(AgreementError, match="has no column case_id"):
@@ -159,6 +160,28 @@ class TestCounts:
         (tmp_path / "b.csv").write_bytes(b"case_id,reader,mc\n\xff\xfe,a,1\n")
         with pytest.raises(AgreementError, match="UTF-8"):
             read_counts(tmp_path / "b.csv")
+
+    @pytest.mark.parametrize("separator", [",", ";", "\t"])
+    def test_other_columns_mean_nothing(self, tmp_path: Path, separator: str) -> None:
+        rows = (["", "case_id", "reader", "mc"], ["0", "s1", "ann", "10"], ["5", "s2", "ann", "12"])  # of df.to_csv()
+        (tmp_path / "a.csv").write_text("\n".join(map(separator.join, rows)), encoding="utf-8")
+        assert [(one.case_id, one.mc, one.amc, one.region) for one in read_counts(tmp_path / "a.csv")] == [
+            ("s1", 10, None, ""),
+            ("s2", 12, None, ""),
+        ]
+
+    def test_more_cells_than_the_header(self, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_text("case_id,reader,region,mc\ns1,ann,A,3\ns2,ann,A,3,5\n", encoding="utf-8")
+        with pytest.raises(AgreementError, match=r"a.csv: row 2 has 5 cells, the header 4"):
+            read_counts(tmp_path / "a.csv")
+
+    def test_no_file_that_can_be_read(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "fifo.csv")
+        with pytest.raises(AgreementError, match="is not a file"):
+            read_counts(tmp_path / "fifo.csv")
+        (tmp_path / "empty.csv").touch()
+        with pytest.raises(AgreementError, match="is empty; expected a header"):
+            read_counts(tmp_path / "empty.csv")
 
     def test_without_region_and_amc(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("\ufeffMC, Reader ,case_id\n3,ann,s1\n", encoding="utf-8")
