@@ -78,7 +78,9 @@ def from_grand_challenge(path: Path, frame: SlideFrame) -> Found:
     content = json.loads(path.read_text())
     assert content["type"] == "Multiple points"
     assert content["version"] == {"major": 1, "minor": 0}
-    px = [[mm * 1000 / frame.mpp for mm in point["point"][:2]] for point in content["points"]]
+    mpp_x, mpp_y = frame.stated_mpp_xy or (frame.mpp, frame.mpp)
+    places = [point["point"] for point in content["points"]]
+    px = [(1000 * x / mpp_x, 1000 * y / mpp_y) for x, y, _ in places]
     return [(x, y, point["name"]) for (x, y), point in zip(px, content["points"], strict=True)]
 
 
@@ -155,6 +157,7 @@ class TestRoundTrip:
         mpp=st.floats(0.1, 1.1),
         size=st.tuples(st.integers(200, 120_000), st.integers(200, 120_000)),
         corner=st.tuples(st.integers(0, 99), st.integers(0, 99)),
+        stated=st.none() | st.tuples(st.floats(0.1, 1.1), st.floats(0.1, 1.1)),
     )
     def test_random_candidates(
         self,
@@ -163,9 +166,10 @@ class TestRoundTrip:
         mpp: float,
         size: tuple[int, int],
         corner: tuple[int, int],
+        stated: tuple[float, float] | None,
     ) -> None:
         bounds = Bounds(*corner, size[0] - corner[0], size[1] - corner[1])
-        frame = SlideFrame(*size, mpp, bounds)
+        frame = SlideFrame(*size, mpp, bounds, stated)
         xy: NDArray[np.float64] = np.array(shares) * (np.array(size) - 0.01)
         table = table_at(xy[:, 0], xy[:, 1], frame)
         with TemporaryDirectory() as scratch:

@@ -56,11 +56,18 @@ class SlideResult:
 
     @property
     def frame(self) -> SlideFrame:
-        """The slide's size, mpp and bounds."""
+        """The slide's size, mpp, bounds and the resolution that its file states."""
         facts = self.summary["slide"]
         # the record's mpp is the one in use, where --mpp stood in for the slide's own
         mpp = float(self.record["slide"]["mpp"])
-        return SlideFrame(int(facts["width"]), int(facts["height"]), mpp, Bounds(**facts["bounds"]))
+        stated = facts.get("mpp_stated") or ()
+        return SlideFrame(
+            width=int(facts["width"]),
+            height=int(facts["height"]),
+            mpp=mpp,
+            bounds=Bounds(**facts["bounds"]),
+            stated_mpp_xy=(float(stated[0]), float(stated[1])) if len(stated) == 2 and min(stated) > 0 else None,
+        )
 
     @property
     def slide_path(self) -> Path:
