@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import shapely
 from numpy.typing import NDArray
 
 from tests.coordinate_slide import write_plain_tiff, write_pyramid_tiff
@@ -17,6 +18,7 @@ SIDE = 640
 N_SLIDES = 40
 N_DAMAGED = 6
 MIDOG_JSON = "regions.json"
+WITH_FIELDS = (0, 4)
 
 _APERIO = f"Aperio Image Library v12.0.0\n{SIDE}x{SIDE} [0,0 {SIDE}x{SIDE}] (256x256)|AppMag = 40|MPP = 0.2500"
 _FORMATS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -31,14 +33,14 @@ def write_cohort(folder: Path, n_slides: int = N_SLIDES) -> Path:
     """Write slides, points and ``manifest.csv`` into a folder.
 
     Every sixth slide is damaged, in one of six ways; every fifth of the others is a plain region whose points stand in one
-    MIDOG JSON; one has no candidates and some have fewer than ten.
+    MIDOG JSON; one has no candidates and some have fewer than ten. Two have named fields: the left half, and all.
 
     Args:
         folder: Is made.
         n_slides: Rows of the manifest.
 
     Returns:
-        The manifest: slide, points, slide_id, case_id (two slides a case), group, scanner.
+        The manifest: slide, points, slide_id, case_id (two slides a case), group, scanner, regions.
     """
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -58,12 +60,12 @@ def write_cohort(folder: Path, n_slides: int = N_SLIDES) -> Path:
             folder / MIDOG_JSON if regions and regions[-1][0] == slide.name else _write_points(folder, name, places)
         )
         scanner = ("A", "B")[number % 2]
-        rows.append(
-            (slide.name, points.name, f"s{number:03d}", f"case-{number // 2}", ("x", "y")[number % 4 // 2], scanner)
-        )
+        case, group = f"case-{number // 2}", ("x", "y")[number % 4 // 2]
+        fields = _write_fields(folder / f"{name}.geojson").name if number in WITH_FIELDS else None
+        rows.append((slide.name, points.name, f"s{number:03d}", case, group, scanner, fields))
     _write_midog(folder / MIDOG_JSON, regions)
     manifest = folder / "manifest.csv"
-    columns = ["slide", "points", "slide_id", "case_id", "group", "scanner"]
+    columns = ["slide", "points", "slide_id", "case_id", "group", "scanner", "regions"]
     pd.DataFrame(rows, columns=columns).to_csv(manifest, index=False)
     return manifest
 
@@ -84,6 +86,15 @@ def _write_points(folder: Path, name: str, places: NDArray[np.float64]) -> Path:
     path = folder / f"{name}.csv"
     table = pd.DataFrame({"x": places[:, 0], "y": places[:, 1], "score": np.linspace(0.99, 0.4, len(places)).round(3)})
     table.to_csv(path, index=False)
+    return path
+
+
+def _write_fields(path: Path) -> Path:
+    features = [
+        {"type": "Feature", "geometry": json.loads(shapely.to_geojson(shapely.box(*box))), "properties": {"name": name}}
+        for name, box in (("left", (0, 0, SIDE / 2, SIDE)), ("all", (0, 0, SIDE, SIDE)))
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     return path
 
 

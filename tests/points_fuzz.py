@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from wsiamf.candidates import Candidates, read_candidates
+from wsiamf.candidates.formats import reader_for
+from wsiamf.candidates.raw import NamedSlide, RawPoints
 from wsiamf.errors import CandidateError, WsiamfError
 from wsiamf.geometry import Bounds, SlideFrame
 
@@ -72,6 +74,32 @@ def slide_of(name: str = "case_1.svs", width: int = 20_000, height: int = 10_000
 SLIDE = slide_of()
 MRXS = PointsSlide("case_1.mrxs", SlideFrame(20_000, 10_000, 0.25, Bounds(3000, 2000, 10_000, 5000)))
 """Its corner of bounds lies at (3000, 2000)."""
+
+
+INSIDE = st.tuples(st.floats(0, 19_999), st.floats(0, 9_999))
+"""Places on ``SLIDE``."""
+MANY = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def read(folder: Path, data: bytes, slide: PointsSlide = SLIDE, **options: Any) -> Candidates:
+    """The candidates of a file with this content."""
+    return read_candidates(_written(folder, data), slide, **options)
+
+
+def refused(folder: Path, data: bytes, slide: PointsSlide = SLIDE, **options: Any) -> str:
+    """Why a file with this content is refused."""
+    return refusal(_written(folder, data), slide, **options)
+
+
+def raw_points(folder: Path, name: str, data: bytes) -> RawPoints:
+    """What a reader gives without a slide."""
+    return reader_for(_written(folder, data), name).read(folder / "points", NamedSlide())
+
+
+def _written(folder: Path, data: bytes) -> Path:
+    path = folder / "points"
+    path.write_bytes(data)
+    return path
 
 
 def positions(candidates: Candidates) -> list[tuple[float, float]]:

@@ -95,11 +95,17 @@ class TestCompare:
         with pytest.raises(AgreementError, match=r"case dog 1: a region 'A' is on several slides \(s1, s2\)"):
             compare(out, counts_file(tmp_path, "dog 1,ann,A,7,1"))
 
+    def test_a_case_called_as_one_of_its_slides(self, out: Path, tmp_path: Path) -> None:
+        (out / "cohort.csv").write_text("slide_id,case_id,status\ns1,s1,done\ns2,s1,few\ns3,s3,failed\n")
+        found = compare(out, counts_file(tmp_path, "s1,ann,A,9,1", "s3,ann,A,7,1"))
+        assert [(pair["slide_id"], pair["mc_wsiamf"]) for pair in found["pairs"]] == [("s1", 10)]
+        assert "Slides whose last try failed, left out: s3." in found["notes"]  # what stands is of another input
+
     def test_what_is_left_out_is_named(self, out: Path, tmp_path: Path) -> None:
         rows = ("s1,ann,A,12,3", "s9,ann,A,1,0", "s2,ann,C,4,1", "s2,ann,A,3,1", "s3,ann,A,7,0")
         notes = compare(out, counts_file(tmp_path, *rows), bands=(5, 13))["notes"]
         assert "Readers' cases that the results do not hold: s9." in notes
-        assert "Readers' regions that the results do not hold (screen with --regions): s2: C." in notes
+        assert "Readers' regions that the results do not hold (screen or cohort with --regions): s2: C." in notes
         assert "Regions that no reader counted: s1: B, s4: A." in notes
         assert "ann: 1 regions with a count below the first band are left out of kappa." in notes
         assert any(note.startswith("Fewer than 10 regions") and "ann (mc, 3)" in note for note in notes)

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import program_files as made
 from tests.points_fuzz import (
+    INSIDE,
     LONG,
+    MANY,
     MRXS,
     SHORT,
     SLIDE,
@@ -25,39 +27,18 @@ from tests.points_fuzz import (
     fuzz,
     hostile_files,
     positions,
+    raw_points,
+    read,
     refusal,
+    refused,
     slide_of,
 )
-from wsiamf.candidates import Candidates, read_candidates
-from wsiamf.candidates.formats import READERS
-from wsiamf.candidates.raw import NamedSlide, RawPoints
+from wsiamf.candidates import read_candidates
 
 STORE = Path(__file__).parent / "files" / "tiatoolbox_2.1.3.db.gz"
 ANISOTROPIC = PointsSlide("001.tiff", replace(slide_of("001.tiff", mpp=0.25).frame, stated_mpp_xy=(0.2482, 0.2491)))
 TYPES = {"0": "Background", "1": "Mitotic figure", "2": "Non-mitotic", "3": "Lymphocyte"}
-INSIDE = st.tuples(st.floats(0, 19_999), st.floats(0, 9_999))
 INSIDE_BOUNDS = st.tuples(st.floats(0, 9_999), st.floats(0, 4_999))
-MANY = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def read(folder: Path, data: bytes, slide: PointsSlide = SLIDE, **options: Any) -> Candidates:
-    path = folder / "points"
-    path.write_bytes(data)
-    return read_candidates(path, slide, **options)
-
-
-def refused(folder: Path, data: bytes, slide: PointsSlide = SLIDE, **options: Any) -> str:
-    path = folder / "points"
-    path.write_bytes(data)
-    return refusal(path, slide, **options)
-
-
-def raw_points(folder: Path, name: str, data: bytes) -> RawPoints:
-    """What a reader gives without a slide."""
-    path = folder / "points"
-    path.write_bytes(data)
-    reader = next(reader for reader in READERS if reader.name == name)
-    return reader.read(path, NamedSlide())
 
 
 def in_mm(x: float, y: float, name: str = "mitotic figure", **more: Any) -> dict[str, Any]:
@@ -128,22 +109,28 @@ def test_hovernext_tables_are_in_qupaths_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mpp", "factor"), [(0.25, 2.0), (0.2425, 2.0), (0.22, 2.0), (0.5, 1.0), (0.97, 0.5), (0.1214, 4.0)]
+    ("mpp", "factor"), [(0.25, 2.0), (0.2425, 2.0), (0.2, 2.0), (0.29, 2.0), (0.5, 1.0), (0.4, 1.0)]
 )
-def test_hovernext_nuclei_are_px_of_a_magnification(tmp_path: Path, mpp: float, factor: float) -> None:
+def test_hovernext_nuclei_are_scaled_as_the_program_reads_the_slide(tmp_path: Path, mpp: float, factor: float) -> None:
     data = made.hovernext_nuclei([(7, 100.0, 200.0), (3, 1.0, 2.0), (2, 1.0, 2.0), (7, 300.5, 400.0)])
     found = read(tmp_path, data, slide_of(mpp=mpp))
-    assert (found.format, found.points_frame) == ("hovernext-json", "level0")
+    assert (found.format, found.points_frame) == ("hovernext-json", "qupath")
     assert positions(found) == [(100 * factor, 200 * factor), (300.5 * factor, 400 * factor)]
     assert found.table["candidate_id"].tolist() == ["1", "4"]
     assert found.table["source_row"].tolist() == [1, 4]
     assert found.notes[0] == "2 cells of other classes left out: 'lymphocyte' (1), 'epithelial-cell' (1)"
-    assert f"a level {factor:g} times smaller than level 0" in found.notes[1]
+    assert f"taken as {factor:g} level-0 px a px" in found.notes[1]
 
 
-def test_hovernext_nuclei_at_a_scale_that_nobody_knows(tmp_path: Path) -> None:
+def test_hovernext_nuclei_count_from_the_bounds(tmp_path: Path) -> None:
     data = made.hovernext_nuclei([(7, 100.0, 200.0)])
-    assert "a slide of 0.35 um/px is of no magnification" in refused(tmp_path, data, slide_of(mpp=0.35))
+    assert positions(read(tmp_path, data, MRXS)) == [(3200.0, 2400.0)]
+
+
+@pytest.mark.parametrize("mpp", [0.97, 0.35, 0.18, 0.1214])
+def test_hovernext_nuclei_of_slides_that_it_lays_out_at_mixed_scale(tmp_path: Path, mpp: float) -> None:
+    data = made.hovernext_nuclei([(7, 100.0, 200.0)])
+    assert f"and this one has {mpp:g}" in refused(tmp_path, data, slide_of(mpp=mpp))
     raw = raw_points(tmp_path, "hovernext-json", data)
     assert (raw.unit, raw.x.tolist(), raw.y.tolist()) == ("um", [50.0], [100.0])
 
@@ -203,6 +190,10 @@ def test_grand_challenge_points_that_can_only_be_px(tmp_path: Path) -> None:
     found = read(tmp_path, made.grand_challenge(points))
     assert positions(found) == [(100, 200), (900, 800)]
     assert found.notes[0].endswith("taken as px, as programs write them that read a slide without its resolution")
+    nameless = (
+        b'{"type": "Multiple points", "points": [{"point": [0.5, 0.25, 0]}], "version": {"major": 1, "minor": 0}}'
+    )
+    assert positions(read(tmp_path, nameless)) == [(2000, 1000)]  # as MIDOG's first reference detector wrote them
     elsewhere = made.grand_challenge([{"name": "mitotic figure", "point": [1e5, 1, 0]}])
     assert "point 1: (4e+08, 4000) lies off the slide" in refused(tmp_path, elsewhere)
 
@@ -220,9 +211,9 @@ def test_points_come_back(tmp_path: Path, points: list[tuple[float, float]], sho
         (made.cellvit([made.cell(x, y, 1) for x, y in points], TYPES), MRXS, points),
         (made.hovernext_table(shown), MRXS, [(x + 3000, y + 2000) for x, y in shown]),
         (
-            made.hovernext_nuclei([(7, x / 2, y / 2) for x, y in points]) if points else made.hovernext_table([]),
-            SLIDE,
-            points,
+            made.hovernext_nuclei([(7, x / 2, y / 2) for x, y in shown]) if shown else made.hovernext_table([]),
+            MRXS,
+            [(x + 3000, y + 2000) for x, y in shown],
         ),
         (store.read_bytes(), MRXS, points),
     ]

@@ -4,38 +4,35 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import program_files as made
-from tests.points_fuzz import LONG, MRXS, SHORT, SLIDE, PointsSlide, bounded_memory, fuzz, positions, refusal
-from wsiamf.candidates import Candidates, read_candidates
-from wsiamf.candidates.formats import READERS
-from wsiamf.candidates.raw import NamedSlide
+from tests.points_fuzz import (
+    INSIDE,
+    LONG,
+    MANY,
+    MRXS,
+    SHORT,
+    SLIDE,
+    PointsSlide,
+    bounded_memory,
+    fuzz,
+    positions,
+    raw_points,
+    read,
+    refusal,
+    refused,
+)
 
 GLASS = PointsSlide(
     "case_1.ndpi",
     replace(SLIDE.frame, stated_mpp_xy=(0.25, 0.2525), centre_offset_nm=(-1_000_000.0, 2_500_000.0), mpp=0.25125),
 )
 SQUARE = ((100.0, 200.0), (140.0, 200.0), (140.0, 260.0), (100.0, 260.0))
-INSIDE = st.tuples(st.floats(0, 19_999), st.floats(0, 9_999))
-MANY = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def read(folder: Path, data: bytes, slide: PointsSlide = SLIDE, **options: Any) -> Candidates:
-    path = folder / "points.xml"
-    path.write_bytes(data)
-    return read_candidates(path, slide, **options)
-
-
-def refused(folder: Path, data: bytes, slide: PointsSlide = SLIDE, **options: Any) -> str:
-    path = folder / "points.xml"
-    path.write_bytes(data)
-    return refusal(path, slide, **options)
 
 
 def nm(x: float, y: float) -> tuple[int, int]:
@@ -133,6 +130,22 @@ def test_ndpa_counts_from_the_middle_of_the_glass(tmp_path: Path) -> None:
     assert found.notes == ("1 measured line left out",)
 
 
+def test_ndpa_as_ndp_view_wrote_one(tmp_path: Path) -> None:
+    """The elements and attributes of a file of NDP.view2: indented, a rectangle of four points, its kind stated twice."""
+    rectangle = made.ndpa_freehand([nm(x, y) for x, y in SQUARE]).replace("AnnotateFreehand", "AnnotateRectangle")
+    special = "\n\t\t\t<specialtype>rectangle</specialtype>" * 2
+    rectangle = rectangle.replace("</annotation>", f"{special}\n\t\t</annotation>")
+    ruler = (
+        '<annotation type="linearmeasure" displayname="AnnotateRuler" color="#000000"><x1>10606418</x1><y1>-537144</y1>'
+        "<x2>18036854</x2><y2>-537144</y2></annotation>"
+    )
+    data = made.ndpa([("zoom", made.ndpa_pin(*nm(300, 400))), ("Mitose", rectangle), ("rotation", ruler)])
+    found = read(tmp_path, data.replace(b"<details/>", b"<details />").replace(b"<lens>", b"\n\t\t<lens>"), GLASS)
+    np.testing.assert_allclose(found.table[["x", "y"]], [(300, 400), (120, 230)], atol=0.01)
+    assert found.table["source_label"].tolist() == ["zoom", "mitotic figure"]
+    assert found.notes[0] == "1 measured line left out"
+
+
 def test_ndpa_needs_a_slide_that_knows_its_place(tmp_path: Path) -> None:
     data = made.ndpa([("AMF", made.ndpa_pin(0, 0))])
     said = refused(tmp_path, data)
@@ -144,10 +157,7 @@ def test_ndpa_needs_a_slide_that_knows_its_place(tmp_path: Path) -> None:
 
 
 def test_ndpa_without_a_slide_is_in_um(tmp_path: Path) -> None:
-    path = tmp_path / "points.ndpa"
-    path.write_bytes(made.ndpa([("AMF", made.ndpa_pin(1_500, -2_000))]))
-    reader = next(reader for reader in READERS if reader.name == "ndpa")
-    raw = reader.read(path, NamedSlide())
+    raw = raw_points(tmp_path, "ndpa", made.ndpa([("AMF", made.ndpa_pin(1_500, -2_000))]))
     assert (raw.unit, raw.x.tolist(), raw.y.tolist()) == ("um", [1.5], [-2.0])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.cohort_slides import N_DAMAGED, N_SLIDES, write_cohort
+from tests.cohort_slides import N_DAMAGED, N_SLIDES, SIDE, write_cohort
 from tests.dask_processes import dask_processes
 from tests.made_cohort import results
 from tests.tiny_model import tiny_bundle
@@ -96,6 +96,34 @@ class TestForty:
         whole = pd.read_parquet(serial / "predictions")
         assert (whole["label"] == "AMF").sum() == table["n_amf"].sum()
 
+    def test_named_fields_are_counted_on_their_own(self, serial: Path) -> None:
+        regions, slides = pd.read_csv(serial / "regions.csv"), pd.read_csv(serial / "cohort.csv").set_index("slide_id")
+        assert regions[["slide_id", "case_id", "name"]].to_numpy().tolist() == [
+            [slide_id, case_id, name]
+            for slide_id, case_id in (("s000", "case-0"), ("s004", "case-2"))
+            for name in ("left", "all")
+        ]
+        for slide_id in ("s000", "s004"):
+            counts = regions[regions["slide_id"] == slide_id]
+            table = read_predictions(serial / slide_id)
+            x = table.loc[table["status"] == "ok", "x"].to_numpy(dtype=float)
+            assert counts["n"].tolist() == [(x <= SIDE / 2).sum(), slides.loc[slide_id, "n_ok"]]
+            assert counts["n_amf"].tolist()[1] == slides.loc[slide_id, "n_amf"]
+        assert regions["n"][0] > 0
+
+    def test_readers_are_compared_in_named_fields(
+        self, serial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        counts = tmp_path / "counts.csv"
+        counts.write_text("case_id,reader,region,mc\ncase-0,ann,left,9\ns004,ann,left,4\nslide-004.tiff,ann,all,1\n")
+        assert run(["agree", str(serial), str(counts), "--json"]) == 0
+        compared = json.loads(capsys.readouterr().out)["pairs"]
+        n = pd.read_csv(serial / "regions.csv").set_index(["slide_id", "name"])["n"]
+        assert [(one["slide_id"], one["region"], one["mc_wsiamf"]) for one in compared] == [
+            (slide_id, name, n[slide_id, name])
+            for slide_id, name in (("s000", "left"), ("s004", "left"), ("s004", "all"))
+        ]
+
     def test_every_result_of_the_contract_and_nothing_more(self, serial: Path) -> None:
         read = {path.name for path in serial.iterdir() if path.is_dir() and path.name.startswith("s")}
         assert len(read) == N_SLIDES - N_DAMAGED
@@ -134,7 +162,7 @@ class TestAgain:
     def small(self, manifest: Path, tmp_path: Path) -> Path:
         """Three good slides."""
         rows = pd.read_csv(manifest).iloc[:3]
-        for name in {*rows["slide"], *rows["points"]}:
+        for name in {*rows["slide"], *rows["points"], *rows["regions"].dropna()}:
             shutil.copy(manifest.parent / name, tmp_path / name)
         rows.to_csv(tmp_path / "manifest.csv", index=False)
         return tmp_path / "manifest.csv"
@@ -233,6 +261,7 @@ class TestAgain:
         (("--shard", "3/2"), "'3/2' is not I/N"),
         (("--scheduler", "tcp://127.0.0.1:9"), "no Dask scheduler answers"),
         (("--points", "x"), "is a manifest, which names each slide's points"),
+        (("--regions", "x"), "is a manifest, which names each slide's regions"),
         (("--cluster", "gone.yaml"), "gone.yaml"),
     ],
 )

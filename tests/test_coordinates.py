@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -122,9 +123,10 @@ class TestMistakes:
 
     def test_places_on_nothing_are_doubted_and_do_not_stop(self) -> None:
         made = paint_slide(4, size_mm=(1.8, 1.3), shape="full", down=4)
-        points = np.random.default_rng(0).uniform(0, 1, (60, 2)) * made.slide.dimensions
+        points = np.random.default_rng(0).uniform(0, 1, (4000, 2)) * made.slide.dimensions
         finding = check(points, Placement(), made.slide, seen_of(made.slide))
         assert finding.verdict == "doubtful"
+        assert re.match(r"only \d+ of \d+ points looked at \(of 4,000\) sit on anything darker", finding.text)
         assert not finding.stops
 
 

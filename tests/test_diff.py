@@ -137,6 +137,20 @@ def test_records_without_a_key_are_compared_by_what_they_hold(screened: Path, tm
     assert one(same, screened).why == (f"openvino 2020.1 -> {record['versions']['openvino']}",)
 
 
+def test_named_regions(screened: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [copy_result(screened, tmp_path / name / "sample") for name in ("before", "after")]
+    for folder, regions in zip(folders, ({"A": (7, 2), "B": (3, 0)}, {"B": (3, 1), "C": (0, 0)}), strict=True):
+        summary = json.loads((folder / "summary.json").read_text())
+        summary["regions"] = [{"name": name, "n": n, "n_amf": n_amf} for name, (n, n_amf) in regions.items()]
+        (folder / "summary.json").write_text(json.dumps(summary))
+    assert not one(folders[0], folders[0]).differs
+    assert one(*folders).differs
+    assert run(["diff", *map(str, folders), "--exit-code"]) == 1
+    said = capsys.readouterr().err
+    assert "region 'A': 7 figures, 2 AMF -> not given; region 'B': 3 figures, 0 AMF -> 3 figures, 1 AMF" in said
+    assert "region 'C': not given -> 0 figures, 0 AMF" in said
+
+
 @pytest.fixture
 def cohorts(tmp_path: Path, screened: Path, sample_data: Path, tiny: Classifier) -> tuple[Places, Places]:
     """a is equal, b changes by its threshold, c failed and is done, d is in the second alone, e has no candidates."""

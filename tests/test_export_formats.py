@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.made_predictions import FRAME, made_table
+from tests.made_predictions import FRAME, MODEL, made_table
 from tests.made_result_folder import table_at, write_results
 from wsiamf.candidates import read_candidates
 from wsiamf.classes import CLASS_COLORS
@@ -292,6 +292,38 @@ class TestFiles:
         for name, x in places.items():
             found = read_candidates(path, NamedSlide(f"{name}.svs", FRAME), merge_um=0).table
             assert found["x"].tolist() == [x, x + 90]
+
+    @pytest.mark.parametrize("to", ["midog-json", "midog25-csv", "sliderunner"])
+    def test_two_slides_of_one_name_are_not_mixed(self, tmp_path: Path, to: str) -> None:
+        for name, x in (("a", 1500.0), ("b", 4500.0)):
+            table = table_at(np.array([x]), np.array([3000.0]))
+            write_results(tmp_path / "cohort" / name, table, slide=Path(f"{name}/scan.svs"))
+        with pytest.raises(
+            ExportError, match=r"b: its slide is called scan\.svs, as that of a is.*each of the two folders"
+        ):
+            export_results(tmp_path / "cohort", to, target=tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        (path,) = export_results(tmp_path / "cohort" / "b", to, target=tmp_path / "out")
+        assert read_candidates(path, NamedSlide("scan.svs", FRAME)).table["x"].tolist() == [4500]
+        export_results(
+            tmp_path / "cohort", "qupath-project", target=tmp_path / "out"
+        )  # which names them by their paths
+
+    @pytest.mark.parametrize("to", ["midog-json", "midog25-csv"])
+    def test_the_models_labels_come_back_as_a_programs(self, tmp_path: Path, to: str) -> None:
+        table = table_at(np.array([1500.0, 1510.0]), np.array([3000.0, 3000.0])).assign(score=None)
+        (path,) = export_results(write_results(tmp_path / "slide", table), to, target=tmp_path)
+        found = read_candidates(path, NamedSlide("case 1.svs", FRAME))
+        assert set(found.table["source_label"]) <= {"AMF", "NMF"}
+        assert not found.table["by_person"].any()
+        assert found.votes == dict.fromkeys(found.votes, (None, None))
+        assert found.table["status"].tolist() == ["ok", "duplicate"]  # detections 2.5 um apart are one figure
+        assert any("labelled by" in note and "a program" in note for note in found.notes)
+        looked_at = path.read_text().replace(MODEL, "")  # as a person leaves it who looked at every row
+        path.write_text(looked_at)
+        found = read_candidates(path, NamedSlide("case 1.svs", FRAME))
+        assert found.table["by_person"].all()
+        assert found.table["status"].tolist() == ["ok", "ok"]
 
     def test_refuses_to_overwrite_before_anything_is_written(self, tmp_path: Path) -> None:
         for name in ("a", "b"):

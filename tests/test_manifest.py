@@ -25,6 +25,12 @@ def put(path: Path, text: str = "x") -> Path:
     return path
 
 
+def fields(*names: str) -> str:
+    """GeoJSON of a square for each name."""
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]]]}
+    return json.dumps([{"type": "Feature", "geometry": square, "properties": {"name": name}} for name in names])
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     """Slides a, b, c and a points file for each."""
@@ -60,16 +66,17 @@ def refusal(path: Path) -> str:
 
 
 class TestManifest:
-    ROW = "a.svs,a.csv,001,0042,roi.json,0.25,treated,mastocytoma,S1\n"
-    HEADER = "slide,points,slide_id,case_id,roi,mpp,group,tumor,scanner\n"
+    ROW = "a.svs,a.csv,001,0042,roi.json,fields.json,0.25,treated,mastocytoma,S1\n"
+    HEADER = "slide,points,slide_id,case_id,roi,regions,mpp,group,tumor,scanner\n"
 
     def test_every_column(self, files: Path) -> None:
         put(files / "roi.json", "{}")
-        path = manifest(files, self.HEADER + self.ROW + "b.svs,b.csv,,0042,,,,,\n")
+        put(files / "fields.json", fields("A"))
+        path = manifest(files, self.HEADER + self.ROW + "b.svs,b.csv,,0042,,,,,,\n")
         assert read_manifest(path) == [
             Item(
-                *(1, "001", files / "a.svs", files / "a.csv", "0042", files / "roi.json", 0.25),
-                *("treated", "mastocytoma", "S1"),
+                *(1, "001", files / "a.svs", files / "a.csv", "0042", files / "roi.json", files / "fields.json"),
+                *(0.25, "treated", "mastocytoma", "S1"),
             ),
             Item(2, "b", files / "b.svs", files / "b.csv", "0042"),
         ]
@@ -120,6 +127,7 @@ class TestManifest:
 
     def test_items_survive_json(self, files: Path) -> None:
         put(files / "roi.json", "{}")
+        put(files / "fields.json", fields("A"))
         items = read_manifest(manifest(files, self.HEADER + self.ROW))
         assert [Item.from_json(json.loads(json.dumps(item.as_json()))) for item in items] == items
 
@@ -168,6 +176,8 @@ class TestManifest:
             ("slide,points,\na.svs,a.csv,x\n", "column 3 has no name"),
             ("slide,points,case_id\na.svs,a.csv,1\nb.svs,b.csv,\nc.svs,c.csv,\n", "row 2 (and 1 more): has no case_id"),
             ("slide,points,roi\na.svs,a.csv,no.json\n", "no.json: no such file"),
+            ("slide,points,regions\na.svs,a.csv,no.json\n", "row 1: regions"),
+            ("slide,points,regions\na.svs,a.csv,.\n", "is a folder; name the GeoJSON file itself"),
             ("slide,points\na.svs,\n", "row 1: points is empty"),
             ("slide,points\na.svs\n", "row 1: points is empty"),
             ("slide,points\na.svs,a.csv\nA.svs,a.csv\n", "row 2: slide_id 'A' is that of row 1 too"),
@@ -199,6 +209,15 @@ class TestManifest:
         path = manifest(files, content)
         assert refusal(path).startswith(f"{path}: ")
         assert said in refusal(path)
+
+    def test_fields_without_a_name_or_with_one_twice_are_named_before_work_starts(self, files: Path) -> None:
+        put(files / "twice.json", fields("A", "A"))
+        put(files / "unnamed.json", fields("A", ""))
+        rows = ("a.svs,a.csv,twice.json", "b.svs,b.csv,unnamed.json", "c.svs,c.csv,twice.json")
+        said = problems(manifest(files, "\n".join(["slide,points,regions", *rows]) + "\n"))
+        assert len(said) == 2  # a file that slides share is named once
+        assert said[0].startswith(f"row 1: regions {files / 'twice.json'}: two regions are called 'A'")
+        assert "unnamed.json: object 2 has no name" in said[1]
 
     def test_no_manifest(self, tmp_path: Path) -> None:
         assert "no such manifest" in refusal(tmp_path / "m.csv")
@@ -296,6 +315,25 @@ class TestFolder:
         assert [item.row for item in items] == [1, 2, 3, 4]
         assert "3 left out, which are no slides by their names (._b.svs, notes.txt, thumb.jpg)" in caplog.text
         assert "1 points files are no slide's (e.csv)" in caplog.text
+
+    def test_regions_of_the_same_names(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        for name in ("a.svs", "b.ome.tiff", "c.svs"):
+            put(tmp_path / "slides" / name, name)
+            put(tmp_path / "points" / f"{name}.csv", POINTS)
+        for name in ("a.geojson", "b.ome.tiff.json", "d.geojson", "counts.csv"):
+            put(tmp_path / "fields" / name, fields("A"))
+        items = list_folder(tmp_path / "slides", tmp_path / "points", regions=tmp_path / "fields")
+        assert [item.regions and item.regions.name for item in items] == ["a.geojson", "b.ome.tiff.json", None]
+        assert "fields: 1 slides have no regions there (c.svs)" in caplog.text
+        assert "fields: 1 regions files are no slide's (d.geojson)" in caplog.text
+        put(tmp_path / "fields" / "c.geojson", fields(""))
+        put(tmp_path / "fields" / "a.svs.json.gz", "")
+        with pytest.raises(ManifestError) as caught:
+            list_folder(tmp_path / "slides", tmp_path / "points", regions=tmp_path / "fields")
+        assert "a.svs: has a.geojson, a.svs.json.gz as regions; keep one." in str(caught.value)
+        assert "c.svs: regions" in str(caught.value)
+        with pytest.raises(ManifestError, match="no such folder of regions"):
+            list_folder(tmp_path / "slides", tmp_path / "points", regions=tmp_path / "fields" / "a.geojson")
 
     def test_slides_without_points(self, tmp_path: Path) -> None:
         for name in "ab":

@@ -183,6 +183,11 @@ class TestDue:
     def changed_mpp(self, plan: Plan) -> Plan:
         return replace(plan, items=(*plan.items[:2], replace(plan.items[2], mpp=0.31), *plan.items[3:]))
 
+    def with_fields(self, plan: Plan) -> Plan:
+        fields = plan.items[0].slide.with_name("fields.json")
+        fields.write_text("[]")
+        return replace(plan, items=(replace(plan.items[0], regions=fields), *plan.items[1:]))
+
     def no_roi(self, plan: Plan) -> Plan:
         return replace(plan, items=(plan.items[0], replace(plan.items[1], roi=None), *plan.items[2:]))
 
@@ -193,6 +198,7 @@ class TestDue:
             (changed_points, "a", "changed: points"),
             (changed_roi, "b", "changed: regions"),
             (no_roi, "b", "changed: regions left out"),
+            (with_fields, "a", "changed: named_regions given"),
             (changed_mpp, "c", "changed: options.mpp 0.3 -> 0.31"),
         ],
     )
@@ -305,22 +311,30 @@ def test_the_plan_in_words(plan: Plan, places: Places) -> None:
 
 
 def test_a_real_screening_is_done(tmp_path: Path) -> None:
-    """From the manifest through ``screen_slide`` to the next plan, with regions and an mpp of the manifest's."""
+    """From the manifest through ``screen_slide`` to the next plan, with regions of both kinds and an mpp of the manifest's."""
     slide = write_pyramid_tiff(tmp_path / "slide.tiff", coordinate_coded(600, 500), 0.25)
     (tmp_path / "points.csv").write_text("slide,x,y\nslide.tiff,200,200\nother.tiff,1,1\n")
     (tmp_path / "roi.json").write_text('{"type": "Polygon", "coordinates": [[[0, 0], [500, 0], [500, 400], [0, 0]]]}')
-    (tmp_path / "m.csv").write_text("slide,points,slide_id,roi,mpp\nslide.tiff,points.csv,007,roi.json,0.26\n")
+    square = {"type": "Polygon", "coordinates": [[[9, 9], [300, 9], [300, 300], [9, 9]]]}
+    fields = {"type": "Feature", "geometry": square, "properties": {"name": "A"}}
+    (tmp_path / "fields.json").write_text(json.dumps(fields))
+    header = "slide,points,slide_id,roi,regions,mpp"
+    (tmp_path / "m.csv").write_text(f"{header}\nslide.tiff,points.csv,007,roi.json,fields.json,0.26\n")
     items = read_manifest(tmp_path / "m.csv")
     options = ScreenOptions(seed=3)
     model = Classifier(tiny_bundle(tmp_path / "tiny"), device="cpu")
     chosen = options_of(items[0], options).model_dump()
     assert items[0].points is not None
-    screen_slide(slide, items[0].points, out=tmp_path / "out", roi=items[0].roi, model=model, slide_id="007", **chosen)
+    chosen |= {"roi": items[0].roi, "regions": items[0].regions}
+    screen_slide(slide, items[0].points, out=tmp_path / "out", model=model, slide_id="007", **chosen)
     backend = model.backend
     classes = Classes(backend.name, backend.precision, backend.device_class, model.bundle.sha256)
     plan = Plan({}, None, None, options.model_dump(mode="json"), {}, tuple(items))
     found = due(plan, Places(tmp_path / "out"), classes)
     assert words(found) == {"007": "done"}
+    fields["properties"] = {"name": "B"}
+    (tmp_path / "fields.json").write_text(json.dumps(fields))
+    assert words(due(plan, Places(tmp_path / "out"), classes)) == {"007": "changed: named_regions"}
 
 
 @pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "boxes.tiff", "boxes_0.dcm", "small.svs"])

@@ -17,6 +17,7 @@ from tests.points_fuzz import MRXS, SLIDE, PointsSlide, positions
 from tests.qupath_checker import check_qupath_geojson
 from tests.sliderunner_files import Annotation, write_sliderunner
 from wsiamf.candidates import Candidates, read_candidates
+from wsiamf.candidates.inspecting import inspect_points
 from wsiamf.candidates.raw import NamedSlide
 from wsiamf.cli.main import run, wsiamf
 from wsiamf.errors import CandidateError, ConfigError, OutputExistsError
@@ -210,6 +211,44 @@ def test_only_the_raters_named_are_written_as_experts(tmp_path: Path) -> None:
     assert converted(path, ".csv", SLIDE).read_text() == '"id","x","y","label","slide"\n"1",1,2,"AMF","case_1.svs"\n'
     out = converted(path, ".csv", SLIDE, raters=("Ann",))
     assert read_candidates(out, SLIDE).votes == {"Ann": ("AMF",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "placing", "placed"),
+    [
+        ("40,20", {"points_unit": "um"}, (160, 80)),
+        ("80,40", {"points_scale": 2.0}, (160, 80)),
+        ("80,160", {"points_swap_xy": True}, (160, 80)),
+        ("160,9920", {"points_flip_y": True}, (160, 80)),
+        ("0.02,0.04", {"points_unit": "mm", "points_swap_xy": True}, (160, 80)),
+    ],
+)
+def test_placement_options_are_those_of_a_screening(
+    tmp_path: Path, text: str, placing: dict[str, Any], placed: tuple[float, float]
+) -> None:
+    path = tmp_path / "points.txt"
+    path.write_text(f"x,y\n{text}\n")
+    back = read_candidates(converted(path, ".csv", SLIDE, **placing), SLIDE)
+    assert positions(back) == [pytest.approx(placed)]
+    assert positions(read_candidates(path, SLIDE, **placing)) == positions(back)
+    facts = inspect_points(path, SLIDE, **placing)
+    assert facts["unit"] == placing.get("points_unit", "px")
+    assert facts["on_slide"]["extent"]["x"] == {"min": 160.0, "max": 160.0}
+
+
+def test_placement_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.csv").write_text("x,y\n1,2\n")
+    given, out = str(tmp_path / "p.csv"), tmp_path / "out.csv"
+    assert run(["points", "convert", given, str(out), "--points-swap-xy", "--points-scale", "2"]) == 0
+    assert read_candidates(out, SLIDE).table[["x", "y"]].to_numpy().tolist() == [
+        [4.0, 2.0]
+    ]  # no slide is needed for these
+    for option, said in ((["--points-flip-y"], "--points-flip-y needs its height"), (["--points-unit", "mm"], "in mm")):
+        assert run(["points", "convert", given, str(tmp_path / "other.csv"), *option]) == 1
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "other.csv").exists()
+    assert run(["points", "inspect", given, "--points-swap-xy"]) == 1
+    assert "--points-swap-xy: says where points lie on a slide" in capsys.readouterr().err
 
 
 def test_mpp_without_a_slide_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import shutil
@@ -32,6 +33,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, sample_data: Path) -> Path:
     root = tmp_path_factory.mktemp("inputs")
     for name in ("sample.tiff", "points.csv", "regions.geojson"):
         shutil.copy(sample_data / name, root / name)
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [900, 0], [900, 900], [0, 900], [0, 0]]]}
+    fields = [{"type": "Feature", "geometry": square, "properties": {"name": name}} for name in ("A", "B, C")]
+    (root / "fields.geojson").write_text(json.dumps(fields))
     tiny_bundle(root / "tiny")
     return root
 
@@ -43,6 +47,7 @@ def screened(tmp_path_factory: pytest.TempPathFactory, inputs: Path) -> Path:
         inputs / "sample.tiff",
         inputs / "points.csv",
         roi=inputs / "regions.geojson",
+        regions=inputs / "fields.geojson",
         out=out,
         model=inputs / "tiny",
         hotspot_mm2=0.1,
@@ -54,6 +59,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory, inputs: Path, screened: 
     """Slides a and b are done, c failed, the points file does not list d."""
     out = tmp_path_factory.mktemp("cohort") / "out"
     items = [made_item(inputs, k + 1, name, points=name != "d") for k, name in enumerate("abcd")]
+    items = [dataclasses.replace(item, regions=inputs / "fields.geojson") for item in items]
     places = write_made_plan(out, items, model=str(inputs / "tiny"))
     for name in "ab":
         copy_result(screened, places.folder(name))
@@ -147,6 +153,12 @@ class TestSlide:
             (lambda f: edit_summary(f, n_by_status={"ok": 3}), "counts the statuses {'ok': 3}"),
             (lambda f: (f / "summary.json").write_text("["), "summary.json cannot be read"),
             (lambda f: drop_line(f / "hard_cases.csv", 1), "hard cases"),
+            (lambda f: drop_line(f / "regions.csv", 1), "regions.csv and summary.json count the regions differently"),
+            (lambda f: (f / "regions.csv").write_text("x"), "regions.csv and summary.json count"),
+            (lambda f: (f / "regions.csv").unlink(), "regions.csv cannot be read"),
+            (lambda f: edit_summary(f, regions=None), "summary.json counts no regions"),
+            (lambda f: edit_record(f, lambda r: r["outputs"].remove("regions.csv")), "does not list regions.csv"),
+            (lambda f: edit_record(f, lambda r: r.update(named_regions=None)), "its key's named_regions is not that"),
             (lambda f: drop_line(f / "detections.geojson", 1), "detections.geojson has 58 features, the table 59"),
             (lambda f: repeat_id(f / "detections.geojson"), "1 features whose id another one has"),
             (lambda f: replace(f / "detections.geojson", '"id":"', '"id":"0'), "names other figures"),
@@ -191,6 +203,7 @@ class TestInputs:
         """Inputs of this test's own, which the record names."""
         root = copy_result(inputs, tmp_path / "inputs")
         names = {"slide": "sample.tiff", "points": "points.csv", "regions": "regions.geojson", "model": "tiny"}
+        names |= {"named_regions": "fields.geojson"}
         paths = {name: str(root / file) for name, file in names.items()}
         edit_record(slide, lambda record: record["host"]["paths"].update(paths))
         assert verify(slide) == []
@@ -198,7 +211,7 @@ class TestInputs:
 
     @pytest.mark.parametrize(
         ("file", "name"),
-        [("sample.tiff", "slide"), ("regions.geojson", "regions")],
+        [("sample.tiff", "slide"), ("regions.geojson", "regions"), ("fields.geojson", "named_regions")],
     )
     def test_a_changed_file(self, own: Path, slide: Path, file: str, name: str) -> None:
         append(own / file)
@@ -217,7 +230,7 @@ class TestInputs:
         shutil.rmtree(own)
         told = verify(slide)
         assert problems(told) == []
-        assert len(warnings(told)) == 4
+        assert len(warnings(told)) == 5
 
 
 class TestCohort:
@@ -241,6 +254,11 @@ class TestCohort:
             (lambda p: shutil.rmtree(p.folder("a")), "of a, which has no result"),
             (lambda p: drop_line(p.out / "failures.csv", 1), "failures.csv: has 0 rows, cohort.csv 1"),
             (lambda p: (p.out / "failures.csv").unlink(), "failures.csv: cannot be read"),
+            (
+                lambda p: drop_line(p.out / "regions.csv", 3),
+                "regions.csv: has 3 rows, the slides 4 regions (first b); collect again",
+            ),
+            (lambda p: (p.out / "regions.csv").write_text("slide_id\na\n"), "regions.csv: cannot be read"),
             (lambda p: drop_line(p.out / "cases.csv", 1), "cases.csv: sums 3 slides, cohort.csv has 4"),
             (lambda p: (p.out / "cases.csv").write_text("x\n"), "cases.csv: "),
             (lambda p: (p.out / "predictions" / "a.parquet").unlink(), "predictions: a.parquet is missing"),

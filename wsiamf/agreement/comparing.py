@@ -100,7 +100,8 @@ def _paired(counts: Sequence[Count], own: OwnCounts) -> tuple[list[_Pair], list[
     _check_once(pairs)
     notes = [
         *_note(lost_cases, "Readers' cases that the results do not hold"),
-        *_note(lost_regions, "Readers' regions that the results do not hold (screen with --regions)"),
+        *_note(lost_regions, "Readers' regions that the results do not hold (screen or cohort with --regions)"),
+        *_note(own.failed, "Slides whose last try failed, left out"),
         *_note(unread(own, [pair.own for pair in pairs]), "Regions that no reader counted"),
     ]
     return pairs, notes

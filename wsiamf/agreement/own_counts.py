@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from wsiamf.errors import AgreementError
 from wsiamf.export.results import SlideResult, find_results
 from wsiamf.slide_names import slide_stem
 
 _COHORT_TABLE: Final = "cohort.csv"
+_FAILED: Final = "failed"
 WHOLE_SLIDE: Final = ""
 """The region that is the whole of what counts."""
 
@@ -35,10 +36,12 @@ class OwnCounts:
     Args:
         slides: All names of slides, sorted.
         by_case: Slide's folder, file name, stem, or case id of the cohort -> regions.
+        failed: Slides of a cohort whose last try failed: the result that stands is of another input, and is not counted.
     """
 
     slides: list[str]
     by_case: dict[str, list[Region]] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
 
     def find(self, case_id: str, region: str) -> Region | None:
         """The region that a reader counted; None where there is none.
@@ -47,6 +50,8 @@ class OwnCounts:
             AgreementError: Several slides of the case have one.
         """
         found = [one for one in self.by_case.get(case_id, []) if one.name == region]
+        if len(found) > 1:  # a case may be called as one of its slides: the folder's name says which is meant
+            found = [one for one in found if one.slide_id == case_id] or found
         if len(found) > 1:
             slides = ", ".join(one.slide_id for one in found[:3])
             what = f"a region {region!r}" if region else "a whole slide"
@@ -63,24 +68,35 @@ def read_own_counts(out: Path) -> OwnCounts:
         ExportError: The folder holds no results.
         AgreementError: The cohort's table is malformed.
     """
-    results = find_results(out)
-    cases = _cases_of(out)
+    found, rows = find_results(out), _cohort_rows(out)
+    failed = [result.slide_id for result in found if rows.get(result.slide_id, _NO_ROW).status == _FAILED]
+    results = [result for result in found if result.slide_id not in failed]
     by_case: defaultdict[str, list[Region]] = defaultdict(list)
     for result in results:
-        names = {result.slide_id, result.slide_name, slide_stem(result.slide_name), cases.get(result.slide_id)}
-        for name in names - {None, ""}:
-            by_case[str(name)] += _regions(result)
-    return OwnCounts([result.slide_id for result in results], dict(by_case))
+        case_id = rows.get(result.slide_id, _NO_ROW).case_id
+        for name in {result.slide_id, result.slide_name, slide_stem(result.slide_name), case_id} - {""}:
+            by_case[name] += _regions(result)
+    return OwnCounts([result.slide_id for result in results], dict(by_case), failed)
 
 
-def _cases_of(out: Path) -> dict[str, str]:
-    """Slide -> case, where a cohort's table says so."""
+class _Row(NamedTuple):
+    """What a cohort's table says of a slide."""
+
+    case_id: str
+    status: str
+
+
+_NO_ROW: Final = _Row("", "")
+
+
+def _cohort_rows(out: Path) -> dict[str, _Row]:
+    """The rows of a cohort's table by slide; empty where there is none."""
     table = out / _COHORT_TABLE
     if not table.is_file():
         return {}
     try:
         with table.open(encoding="utf-8", newline="") as stream:
-            return {row["slide_id"]: row["case_id"] for row in csv.DictReader(stream)}
+            return {row["slide_id"]: _Row(row["case_id"], row.get("status", "")) for row in csv.DictReader(stream)}
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise AgreementError(f"{table}: not a cohort's table ({error}); collect the cohort again.") from error
 

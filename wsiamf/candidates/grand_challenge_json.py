@@ -3,7 +3,7 @@
 Layout (MIDOG25_T1_reference_docker, inference.py): ``{"name", "type": "Multiple points", "points": [{"name", "point":
 [x, y, 0], "probability"}], "version"}``, names being "mitotic figure" and "non-mitotic figure". The mm come from ITK, which
 multiplies px by the spacing of each axis; a TIFF without a resolution has spacing 1 there, so such a file holds px.
-Laid out as documented there; no file of that program was at hand.
+Laid out as documented there, and as the output in MIDOG_reference_docker, whose points have neither name nor probability.
 """
 
 from __future__ import annotations

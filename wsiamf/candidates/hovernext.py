@@ -1,14 +1,13 @@
 """HoVer-NeXt's results: a table for each class, and every nucleus in ``class_inst.json``.
 
-Layout (hover_next_inference, src/post_process_utils.py): ``pred_<class>.tsv`` has ``x, y, name, color`` in level-0 px after the
-slide's bounds are subtracted, as QuPath counts. ``class_inst.json`` is ``{"1": [class, [y, x]], ...}`` in px of the
-magnification that the network saw, 20x or about 0.5 um/px, bounds not subtracted; class 7 is mitosis.
-Laid out as documented there; no file of that program was at hand.
+Layout, after the program's source (hover_next_inference, src/post_process_utils.py and src/viz_utils.py, commits 9f2d368 and
+733ff7c): ``class_inst.json`` is ``{"1": [class, [y, x]], ...}``, class 7 mitosis. Its grid of tiles has the slide's bounds
+subtracted, as QuPath counts, and is halved, exactly, where the slide's mpp lies within 0.05 of 0.2425; on no other slide is it
+scaled. ``pred_<class>.tsv`` has ``x, y, name, color``, the same places times that factor: level-0 px as QuPath counts.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +38,8 @@ _CLASSES: Final = {
 }
 _FIRST_MEMBER: Final = re.compile(rb'\{\s*"\d+"\s*:\s*\[\s*\d+\s*,\s*\[')
 _NETWORK_MPP: Final = 0.5
-_MOST_OCTAVES_OFF: Final = 0.25
+_MPP_10X, _MPP_20X, _MPP_40X = 0.97, 0.485, 0.2425  # as HoVer-NeXt has them
+_HALVED_WITHIN: Final = 0.05
 
 
 def _sniff_table(_path: Path, head: bytes) -> bool:
@@ -86,8 +86,7 @@ def _read_nuclei(path: Path, slide: SlideLike) -> RawPoints:
         return replace(raw, x=raw.x * _NETWORK_MPP, y=raw.y * _NETWORK_MPP, unit="um")
     factor = _downsample(slide.frame.mpp, path)
     note = (
-        f"class_inst.json does not say its scale: taken as px of a level {factor:g} times smaller than level 0; "
-        "pred_mitosis.tsv of the same run holds level-0 px"
+        f"class_inst.json does not say its scale: taken as {factor:g} level-0 px a px, as HoVer-NeXt reads such a slide"
     )
     return replace(raw, x=raw.x * factor, y=raw.y * factor, notes=(*raw.notes, note))
 
@@ -101,19 +100,20 @@ def _add(gathered: Gathered, key: str, value: Any) -> None:
 
 
 def _downsample(mpp: float, path: Path) -> float:
-    """Level-0 px of one px of the network's.
+    """Level-0 px of one px of ``class_inst.json``, by the program's own rule.
 
-    HoVer-NeXt goes by the nominal magnification (10x, 20x, 40x), not by the exact resolution: a slide of 0.243 um/px is
-    read at half its size, 0.485 um/px.
+    Slides that it takes for neither 20x nor, within its tolerance, for 40x get a grid of tiles of one scale filled with tiles
+    of another: nothing can be made of such a file.
     """
-    octaves = math.log2(_NETWORK_MPP / mpp)
-    if abs(octaves - round(octaves)) > _MOST_OCTAVES_OFF:
-        raise CandidateError(
-            f"{path}: does not say its scale, and a slide of {mpp:g} um/px is of no magnification that HoVer-NeXt knows; "
-            "use pred_mitosis.tsv of the same run."
-        )
-    return float(2.0 ** round(octaves))
+    if abs(mpp - _MPP_40X) < _HALVED_WITHIN:
+        return 2.0
+    if min((_MPP_10X, _MPP_20X, _MPP_40X), key=lambda known: abs(known - mpp)) == _MPP_20X:
+        return 1.0
+    raise CandidateError(
+        f"{path}: HoVer-NeXt reads slides of about {_MPP_40X:g} and {_MPP_20X:g} um/px, and this one has {mpp:g}: its places "
+        "in class_inst.json are of mixed scale; use another file of points."
+    )
 
 
 TABLE_READER = Reader(name="hovernext-tsv", frame="qupath", sniff=_sniff_table, read=_read_table)
-NUCLEI_READER = Reader(name="hovernext-json", frame="level0", sniff=_sniff_nuclei, read=_read_nuclei)
+NUCLEI_READER = Reader(name="hovernext-json", frame="qupath", sniff=_sniff_nuclei, read=_read_nuclei)

@@ -1,8 +1,10 @@
-"""MIDOG.json and MIDOG++.json: COCO's layout, boxes as two corners; files that follow COCO to the letter too."""
+"""MIDOG.json and MIDOG++.json: COCO's layout, boxes as two corners; files that follow COCO to the letter too.
+
+An annotation's ``labelled_by``, which ``wsiamf export`` writes, names the program whose label its category is.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +16,13 @@ from numpy.typing import NDArray
 
 from wsiamf.candidates.boxes import Convention, as_box, box_convention, centres
 from wsiamf.candidates.cells import Numbers, read_numbers
+from wsiamf.candidates.json_stream import JsonText, elements, member_names
+from wsiamf.candidates.notes import program_notes
 from wsiamf.candidates.parsed_file import read_once
 from wsiamf.candidates.plain import joined_faults
 from wsiamf.candidates.raw import EVERY_SLIDE, ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.candidates.slide_names import SlideNames
-from wsiamf.candidates.wording import reason_of, shown
+from wsiamf.candidates.wording import shown
 from wsiamf.classes import MITOTIC_FIGURE, NON_MITOTIC
 from wsiamf.errors import CandidateError
 from wsiamf.slide_names import base_name
@@ -27,6 +31,9 @@ _NAME = "midog-json"
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
 _DEFAULT_CATEGORIES: dict[Any, str] = {1: MITOTIC_FIGURE, 2: NON_MITOTIC}
 _NO_BOX = (np.nan,) * 4
+_LISTS = ("images", "annotations", "categories")
+_PROGRAM = "labelled_by"
+_KEPT = ("id", "image_id", "category_id", "bbox", "area", "score", "iscrowd", _PROGRAM)
 
 _Record = dict[str, Any]
 
@@ -41,17 +48,18 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
     image, mine = file.image_of(slide.name)
     chosen = [file.annotations[index] for index in mine]
     score = _score(chosen) if file.has_scores else None
+    programs = [str(a.get(_PROGRAM) or "") for a in chosen]
     return RawPoints(
         rows=np.asarray(mine, dtype=np.int64) + 1,
         x=file.centres[mine, 0],
         y=file.centres[mine, 1],
         labels=_labels(chosen, file.categories),
         # A score is a detector's; MIDOG's own files have none, people drew them.
-        by_person=np.full(len(mine), score is None),
+        by_person=np.asarray([score is None and not program for program in programs], dtype=np.bool_),
         score=None if score is None else score.values,
         ids=["" if a.get("id") is None else str(a["id"]) for a in chosen],
         faults=joined_faults(_box_faults(file.centres[mine], chosen), score),
-        notes=_size_notes(image, slide),
+        notes=(*_size_notes(image, slide), *program_notes(programs, "annotation")),
         row_word="annotation",
         slides=[file.name_of(annotation) for annotation in chosen],
     )
@@ -64,7 +72,7 @@ class _File:
     Args:
         path: The file, for messages.
         images: The records of the images.
-        annotations: Those of the annotations.
+        annotations: Those of the annotations, of each the keys in ``_KEPT``.
         categories: Names by id.
         by_image: Indices of an image's annotations, by the image's id.
         convention: How the file writes its boxes.
@@ -115,7 +123,10 @@ class _File:
         """The slide's annotations with their numbers, and what of the whole file decides how they are read."""
         image, mine = self.image_of(slide_name)
         chosen = [self.annotations[index] for index in mine]
-        records = [[a.get(key) for key in ("bbox", "score", "id")] for a in chosen]
+        records = [
+            [*(a.get(key) for key in ("bbox", "score", "id")), *(a[key] for key in (_PROGRAM,) if key in a)]
+            for a in chosen
+        ]
         return {
             "size": [image.get("width"), image.get("height")] if image else None,
             "convention": self.convention,
@@ -165,15 +176,32 @@ def _by_image(annotations: list[_Record]) -> dict[Any, list[int]]:
 
 
 def _loaded(path: Path) -> _Record:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise CandidateError(f"{path}: not valid JSON: {reason_of(error)}.") from error
-    if not isinstance(data, dict):
-        raise CandidateError(
-            f"{path}: holds a JSON {type(data).__name__}; expected images, annotations and categories."
-        )
+    """The file's lists, read piece by piece: of a million annotations the text is never in memory as a whole."""
+    with path.open("rb") as stream:
+        text = JsonText(stream, path)
+        if text.peek() != "{":
+            kind = type(text.value()).__name__
+            raise CandidateError(f"{path}: holds a JSON {kind}; expected images, annotations and categories.")
+        data: _Record = {}
+        for name in member_names(text):
+            if name in _LISTS and text.peek() == "[":
+                keep = _trimmed if name == "annotations" else _as_it_is
+                data[name] = [keep(record) for record in elements(text)]
+            else:
+                data[name] = text.value()
+        text.end()
     return data
+
+
+def _as_it_is(record: Any) -> Any:
+    return record
+
+
+def _trimmed(record: Any) -> Any:
+    """An annotation without what is not read: outlines, and the labels of raters, are most of a file."""
+    if not isinstance(record, dict):
+        return record
+    return {key: record[key] for key in _KEPT if key in record}
 
 
 def _records(data: _Record, key: str, path: Path) -> list[_Record]:

@@ -21,6 +21,20 @@ def listed_faults(raw: RawPoints, faults: Mapping[int, str]) -> str:
     return text if len(faults) <= _LISTED else f"{text}; ..."
 
 
+def program_notes(programs: Sequence[str], row_word: str) -> list[str]:
+    """Rows whose label a file says to be a program's, and which.
+
+    Args:
+        programs: One a row; empty for a person's label.
+        row_word: What the file calls a row.
+    """
+    named = Counter(program for program in programs if program)
+    if not named:
+        return []
+    names = ", ".join(shown(name) for name, _ in named.most_common(_LISTED)) + (", ..." if len(named) > _LISTED else "")
+    return [f"{counted(named.total(), row_word)} labelled by {names}, a program: no person's label, and nobody's vote"]
+
+
 def score_notes(raw: RawPoints, min_score: float | None) -> list[str]:
     """The scores' range where nobody said which of them count, and rows without a score."""
     if raw.score is None or len(raw) == 0:

@@ -44,6 +44,8 @@ COLUMNS: Final = (
 MERGE_UM: Final = 7.5
 """Detections closer than this are one figure: the distance at which the MIDOG challenge matches them."""
 
+PointsFrameOption = Literal["auto", "level0", "qupath"]
+
 OnPoints = Callable[[NDArray[np.float64], NDArray[np.float64], Placement], None]
 """Called with the file's own x and y, NaN where a row has no number, and how they become level-0 px."""
 
@@ -79,7 +81,7 @@ def read_candidates(
     path: str | Path,
     slide: SlideLike,
     *,
-    points_frame: Literal["auto", "level0", "qupath"] = "auto",
+    points_frame: PointsFrameOption = "auto",
     points_format: str | None = None,
     min_score: float | None = None,
     merge_um: float = MERGE_UM,
@@ -121,8 +123,8 @@ def read_candidates(
         ConfigError: An option holds a wrong value.
         MppError: The slide has no resolution.
     """
-    _check_options(points_frame, min_score, merge_um)
-    _check_mending(points_unit, points_scale)
+    _check_options(min_score, merge_um)
+    _check_placing(points_frame, points_unit, points_scale)
     path = Path(path)
     reader, raw = read_points(path, slide, points_format)
     if min_score is not None and raw.score is None:
@@ -130,13 +132,14 @@ def read_candidates(
     raw = replace(raw, ids=candidate_ids(raw, path))
     kept = raw if include_non_mitotic else raw.take(np.flatnonzero(~_non_mitotic(raw)))
     votes = votes_of(kept, raters, path)
-    frame = reader.frame if points_frame == "auto" else points_frame
-    placement = Placement(
-        frame=frame,
-        unit=raw.unit if points_unit == "auto" else points_unit,
-        scale=points_scale,
-        swap_xy=points_swap_xy,
-        flip_y=points_flip_y,
+    placement = placement_of(
+        reader,
+        raw,
+        points_frame=points_frame,
+        points_unit=points_unit,
+        points_scale=points_scale,
+        points_swap_xy=points_swap_xy,
+        points_flip_y=points_flip_y,
     )
     strong = ~_weak(kept, min_score)
     on_points(kept.x[strong], kept.y[strong], placement)
@@ -150,7 +153,7 @@ def read_candidates(
     n_excluded = len(raw) - len(kept)
     notes = _notes(kept, placed, table, n_excluded=n_excluded, min_score=min_score, merge_um=merge_um)
     notes = (*notes, *rater_notes(kept, raters))
-    return Candidates(table, reader.name, frame, points_sha256(path), notes, n_excluded, votes)
+    return Candidates(table, reader.name, placement.frame, points_sha256(path), notes, n_excluded, votes)
 
 
 def read_points(path: Path, slide: SlideLike, points_format: str | None = None) -> tuple[Reader, RawPoints]:
@@ -171,16 +174,46 @@ def read_points(path: Path, slide: SlideLike, points_format: str | None = None) 
     return reader, replace(raw, labels=[known[label] for label in raw.labels])
 
 
-def _check_options(points_frame: str, min_score: float | None, merge_um: float) -> None:
-    if points_frame not in ("auto", "level0", "qupath"):
-        raise ConfigError(f"--points-frame {points_frame}: not known; choose auto, level0 or qupath.")
+def placement_of(
+    reader: Reader,
+    raw: RawPoints,
+    *,
+    points_frame: PointsFrameOption = "auto",
+    points_unit: PointsUnit = "auto",
+    points_scale: float = 1.0,
+    points_swap_xy: bool = False,
+    points_flip_y: bool = False,
+) -> Placement:
+    """How a file's points become level-0 px: as its format says, but for what the user knows better.
+
+    Args:
+        reader: Of the file.
+        raw: What it read.
+        points_frame, points_unit, points_scale, points_swap_xy, points_flip_y: As of ``read_candidates``.
+
+    Raises:
+        ConfigError: An option holds a wrong value.
+    """
+    _check_placing(points_frame, points_unit, points_scale)
+    return Placement(
+        frame=reader.frame if points_frame == "auto" else points_frame,
+        unit=raw.unit if points_unit == "auto" else points_unit,
+        scale=points_scale,
+        swap_xy=points_swap_xy,
+        flip_y=points_flip_y,
+    )
+
+
+def _check_options(min_score: float | None, merge_um: float) -> None:
     if min_score is not None and not math.isfinite(min_score):
         raise ConfigError(f"--min-score {min_score}: must be a finite number.")
     if not (math.isfinite(merge_um) and merge_um >= 0):
         raise ConfigError(f"--merge-um {merge_um}: must be a distance in um, or 0 to merge nothing.")
 
 
-def _check_mending(points_unit: str, points_scale: float) -> None:
+def _check_placing(points_frame: str, points_unit: str, points_scale: float) -> None:
+    if points_frame not in ("auto", "level0", "qupath"):
+        raise ConfigError(f"--points-frame {points_frame}: not known; choose auto, level0 or qupath.")
     if points_unit not in ("auto", "px", "um", "mm"):
         raise ConfigError(f"--points-unit {points_unit}: not known; choose auto, px, um or mm.")
     if not (math.isfinite(points_scale) and points_scale > 0):

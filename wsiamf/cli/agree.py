@@ -35,7 +35,7 @@ class BandsType(click.ParamType[tuple[int, ...]]):
 def agree(
     out: Path, reference: Path, bands: tuple[int, ...], *, as_json: bool, plot: Path | None, overwrite: bool
 ) -> None:
-    """Compare the counts in OUT with those of readers, in the regions of screen --regions.
+    """Compare the counts in OUT with those of readers, in the named regions of screen or cohort --regions.
 
     OUT is a slide's folder of results, or the folder that screen or cohort wrote. REF.CSV has the columns case_id, reader,
     region, mc and amc: case_id is a slide's folder or file name, or a case of the cohort; an empty region is the whole slide.

@@ -60,6 +60,11 @@ def _shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
     type=options.FILE,
     help="With a folder of slides: a folder of points files of the same names, or one file for many slides.",
 )
+@click.option(
+    "--regions",
+    type=options.FILE,
+    help="With a folder of slides: a folder of GeoJSON files of the same names, whose named fields are counted on their own.",
+)
 @_OUT
 @click.option(
     "--workers",
@@ -100,8 +105,8 @@ def _shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 @options.model_opts
 @screening_opts
 def cohort(source: Path, **chosen: Any) -> int:
-    """Screen every slide of MANIFEST (CSV or Parquet: slide, points; optional slide_id, case_id, roi, mpp, group, tumor,
-    scanner), or of a folder of SLIDES, and make the cohort's tables.
+    """Screen every slide of MANIFEST (CSV or Parquet: slide, points; optional slide_id, case_id, roi, regions, mpp, group,
+    tumor, scanner), or of a folder of SLIDES, and make the cohort's tables.
 
     Called again, it goes on where it was: what is done with the same inputs and options is not done again. The path of
     summary.md is printed on stdout; exit code 1 where a slide failed. Research use only.

@@ -25,7 +25,9 @@ SCHEMA = "wsiamf.diff/1"
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON: every slide, its counts, and its figures that changed."
 )
-@click.option("--exit-code", is_flag=True, help="End with 1 where a class, a count or a status differs.")
+@click.option(
+    "--exit-code", is_flag=True, help="End with 1 where a class, a count (a named region's too) or a status differs."
+)
 def diff(a: Path, b: Path, as_csv: bool, as_json: bool, exit_code: bool) -> int | None:
     """Compare two runs, of a cohort or of one slide: which figures changed class from A to B, and why.
 
@@ -92,4 +94,16 @@ def _slide_words(slide: SlideChange) -> Iterator[str]:
     if before is not None and after is not None:
         named = {"n_ok": "figures", "n_amf": "AMF", "n_nmf": "NMF"}
         yield ", ".join(f"{word} {before[name]} -> {after[name]}" for name, word in named.items())
+        yield from _region_words(slide.regions_before or {}, slide.regions_after or {})
         yield f"why: {', '.join(slide.why)}"
+
+
+def _region_words(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> Iterator[str]:
+    for name in [*before, *(name for name in after if name not in before)]:
+        was, became = before.get(name), after.get(name)
+        if was != became:
+            yield f"region {name!r}: {_counted(was)} -> {_counted(became)}"
+
+
+def _counted(region: tuple[int, int] | None) -> str:
+    return "not given" if region is None else f"{region[0]} figures, {region[1]} AMF"

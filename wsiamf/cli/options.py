@@ -113,13 +113,32 @@ conformal_opt = click.option(
     show_default=True,
     help="Share of either class that the column conformal may call the other; it changes no label and no count.",
 )
-points_frame_opt = click.option(
-    "--points-frame",
-    type=click.Choice(["auto", "level0", "qupath"]),
-    default="auto",
-    show_default=True,
-    help="What the points' pixels count from: the file's corner, or QuPath's (slides with bounds).",
+PLACEMENT: Final = (
+    click.option(
+        "--points-frame",
+        type=click.Choice(["auto", "level0", "qupath"]),
+        default="auto",
+        show_default=True,
+        help="What the points' pixels count from: the file's corner, or QuPath's (slides with bounds).",
+    ),
+    click.option(
+        "--points-unit",
+        type=click.Choice(["auto", "px", "um", "mm"]),
+        default="auto",
+        show_default=True,
+        help="What the points' numbers are in; auto: what their format or columns say.",
+    ),
+    click.option(
+        "--points-scale",
+        type=click.FloatRange(min=0, min_open=True),
+        default=1.0,
+        show_default=True,
+        help="Factor on the points' x and y: 2 for points of a 20x picture on the 40x slide.",
+    ),
+    click.option("--points-swap-xy", is_flag=True, help="The file's x is the slide's y."),
+    click.option("--points-flip-y", is_flag=True, help="The file's y counts upwards from the lower edge."),
 )
+"""How a file's numbers become level-0 px; arguments of ``candidates.placement_of``."""
 points_format_opt = click.option(
     "--points-format", metavar="NAME", help="Format of the points; left out: found from the content."
 )

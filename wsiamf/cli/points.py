@@ -23,7 +23,7 @@ def _points_opts(command: Command) -> Command:
     """What says which points are meant and how they are to be read."""
     for option in (
         options.mpp_opt,
-        options.points_frame_opt,
+        *reversed(options.PLACEMENT),
         options.points_format_opt,
         click.option("--slide-name", help="The slide's name in a file of many slides; left out: the slide's own."),
         click.option(
@@ -48,16 +48,15 @@ def inspect(
     slide: Path | None,
     slide_name: str | None,
     mpp: float | None,
-    points_format: str | None,
-    points_frame: str,
     as_json: bool,
+    **chosen: Any,
 ) -> None:
     """Show what FILE holds: format, number of points, slides, classes, frame, unit, extent, scores, raters."""
     from wsiamf.candidates.inspecting import inspect_points
     from wsiamf.files import dump_json
 
     with _meant(slide, slide_name, mpp) as meant:
-        facts = inspect_points(file, meant, points_format=points_format, points_frame=_frame(points_frame))
+        facts = inspect_points(file, meant, **chosen)
     click.echo(dump_json(facts).rstrip() if as_json else "\n".join(_lines(facts)))
 
 
@@ -74,8 +73,6 @@ def convert(
     slide: Path | None,
     slide_name: str | None,
     mpp: float | None,
-    points_format: str | None,
-    points_frame: str,
     **chosen: Any,
 ) -> None:
     """Write the points of FILE as OUT: .csv, .tsv or .parquet in level-0 px, .geojson in QuPath's frame."""
@@ -84,9 +81,7 @@ def convert(
     from wsiamf.export.points import convert_points
 
     with _meant(slide, slide_name, mpp) as meant:
-        done = convert_points(
-            file, out, meant, points_format=points_format, points_frame=_frame(points_frame), **chosen
-        )
+        done = convert_points(file, out, meant, **chosen)
     for note in done.notes:
         logging.getLogger(__name__).warning("%s: %s", file.name, note)
     click.echo(str(out))
@@ -105,10 +100,6 @@ def _meant(slide: Path | None, slide_name: str | None, mpp: float | None) -> Ite
         return
     with open_slide(slide, mpp=mpp) as opened:
         yield NamedSlide(slide_name or opened.name, opened.frame)
-
-
-def _frame(points_frame: str) -> Any:
-    return None if points_frame == "auto" else points_frame
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:

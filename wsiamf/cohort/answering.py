@@ -90,6 +90,7 @@ def _screen(request: dict[str, Any], out: str, model: Classifier, on_progress: C
         item.points,
         out=out,
         roi=item.roi,
+        regions=item.regions,
         model=model,
         slide_id=item.slide_id,
         error_rates=request["error_rates"],

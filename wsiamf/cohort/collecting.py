@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from wsiamf._version import __version__
 from wsiamf.cohort import cases as of_cases
-from wsiamf.cohort import pooled
+from wsiamf.cohort import pooled, region_rows
 from wsiamf.cohort import rows as of_slides
 from wsiamf.cohort.cases import Case, case_row, case_warnings, gather_cases
 from wsiamf.cohort.items import Item
@@ -67,6 +67,7 @@ class _Gathered:
     """The slides' rows in the manifest's order, and what goes beside them."""
 
     rows: list[Row] = field(default_factory=list)
+    regions: list[Row] = field(default_factory=list)
     failures: list[Row] = field(default_factory=list)
     provenance: Provenance = field(default_factory=Provenance)
 
@@ -122,7 +123,7 @@ def _take(item: Item, planned: PlannedResults, gathered: _Gathered, parts: Path)
     if isinstance(result, Failure):
         return result
     try:
-        row = of_slides.result_row(item, result)
+        row, of_regions = of_slides.result_row(item, result), list(region_rows.region_rows(item, result))
         write_part(parts, item, result)
         gathered.provenance.add(result)
     except (KeyError, TypeError):
@@ -130,6 +131,7 @@ def _take(item: Item, planned: PlannedResults, gathered: _Gathered, parts: Path)
     except CohortError as error:
         return Failure(DAMAGED, str(error))
     gathered.rows.append(row)
+    gathered.regions += of_regions
     return None
 
 
@@ -161,6 +163,7 @@ def _write_tables(out: Path, gathered: _Gathered, cases: Sequence[Case]) -> None
         pq.write_table(slides.replace_schema_metadata({"schema": ROWS_SCHEMA}), path, compression="zstd")
     _write_csv(out / "cohort.csv", slides)
     _write_csv(out / "cases.csv", as_table([case_row(case) for case in cases], of_cases.COLUMNS))
+    _write_csv(out / "regions.csv", as_table(gathered.regions, region_rows.COLUMNS))
     _write_csv(out / "failures.csv", as_table(gathered.failures, of_slides.FAILURE_COLUMNS))
 
 

@@ -14,7 +14,7 @@ from wsiamf.cohort.matching import ABSENT, Pair, pair_figures, states
 from wsiamf.cohort.places import Places
 from wsiamf.cohort.planning import read_plan
 from wsiamf.cohort.rows import DONE, FAILED, FEW_FIGURES, NO_CANDIDATES
-from wsiamf.cohort.slide_files import counts_of, read_json
+from wsiamf.cohort.slide_files import counts_of, read_json, regions_of
 from wsiamf.errors import CohortError
 from wsiamf.files import RUN_RECORD
 from wsiamf.predictions import read_predictions
@@ -86,6 +86,7 @@ class SlideChange:
         slide_id: Of both.
         status_before, status_after: done, few, no_candidates, failed, not_screened or not_listed.
         counts_before, counts_after: ``n_candidates, n_ok, n_amf, n_nmf, n_hard``; None without a result.
+        regions_before, regions_after: Figures and AMF of each named region; None where none were given.
         why: What differs between the keys of the two runs.
         largest_shift: Of any figure's probability; None where no figure is in both.
         figures: Those that changed.
@@ -96,14 +97,16 @@ class SlideChange:
     status_after: str
     counts_before: dict[str, int | None] | None
     counts_after: dict[str, int | None] | None
+    regions_before: dict[str, tuple[int, int]] | None
+    regions_after: dict[str, tuple[int, int]] | None
     why: tuple[str, ...]
     largest_shift: float | None
     figures: tuple[FigureChange, ...]
 
     @property
     def differs(self) -> bool:
-        """Whether a class, a count or the status is another; probabilities alone may shift."""
-        same_counts = self.counts_before == self.counts_after
+        """Whether a class, a count, a named region's too, or the status is another; probabilities alone may shift."""
+        same_counts = self.counts_before == self.counts_after and self.regions_before == self.regions_after
         return bool(self.figures) or self.status_before != self.status_after or not same_counts
 
     def as_json(self) -> dict[str, Any]:
@@ -136,6 +139,7 @@ class _Result:
     record: dict[str, Any]
     table: pd.DataFrame
     counts: dict[str, int | None]
+    regions: dict[str, tuple[int, int]] | None
 
 
 class _Side:
@@ -161,8 +165,9 @@ class _Side:
         record = read_json(self._places.record(name)) if name in self._known else None
         if record is None:
             return None
-        table = read_predictions(self._places.folder(name))
-        return _Result(record, table, counts_of(table))
+        folder = self._places.folder(name)
+        table = read_predictions(folder)
+        return _Result(record, table, counts_of(table), regions_of(read_json(folder / "summary.json") or {}))
 
     def status(self, name: str, result: _Result | None) -> str:
         if name not in self._known:
@@ -191,6 +196,8 @@ def _compare_slide(name: str, first: _Side, second: _Side, second_name: str) -> 
         status_after=second.status(second_name, after),
         counts_before=None if before is None else before.counts,
         counts_after=None if after is None else after.counts,
+        regions_before=None if before is None else before.regions,
+        regions_after=None if after is None else after.regions,
         why=why,
         largest_shift=shift,
         figures=figures,

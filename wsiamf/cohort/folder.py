@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from wsiamf.slides import dicom_series
 logger = logging.getLogger(__name__)
 
 _POINTS_SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt", ".parquet", ".pq", ".json"})
+_REGIONS_SUFFIXES: Final = (".geojson", ".geojson.gz", ".json", ".json.gz")
 _DICOM: Final = ".dcm"
 _MRXS: Final = ".mrxs"
 _NAMED: Final = 3
@@ -38,9 +39,14 @@ class _Found:
 
 
 def list_folder(
-    slides: str | Path, points: str | Path, *, points_format: str | None = None, allow_missing_points: bool = False
+    slides: str | Path,
+    points: str | Path,
+    *,
+    regions: str | Path | None = None,
+    points_format: str | None = None,
+    allow_missing_points: bool = False,
 ) -> list[Item]:
-    """The slides of a folder in the order of their names, each with its points.
+    """The slides of a folder in the order of their names, each with its points and, where it has some, its named regions.
 
     A slide is a file with a slide's suffix; the files of one DICOM series, in the folder or in a folder of their own in it,
     are one slide. Other files are left out; a note in the log counts them.
@@ -49,6 +55,7 @@ def list_folder(
         slides: The folder.
         points: A folder of points files that are called as the slides are (``a.csv`` for ``a.svs``; a folder that holds one
             DICOM series lends it its name), or one file for many.
+        regions: A folder of GeoJSON files of named fields that are called as the slides are; a slide without one has none.
         points_format: Format of the points files; None to find it from their content.
         allow_missing_points: Whether a slide without points of its own is an item without candidates.
 
@@ -61,9 +68,10 @@ def list_folder(
     if not found:
         problems.add(0, "holds no slide; check the folder, or list the slides in a manifest.")
     given = _points_of(found, points, points_format, problems, allow_missing_points)
+    fields = [None] * len(found) if regions is None else _regions_of(found, Path(regions).absolute(), problems)
     drafts = [
-        Draft(one.path.relative_to(slides).as_posix(), Item(row, one.slide_id, one.path, own))
-        for row, (one, own) in enumerate(zip(found, given, strict=True), start=1)
+        Draft(one.path.relative_to(slides).as_posix(), Item(row, one.slide_id, one.path, own, regions=drawn))
+        for row, (one, own, drawn) in enumerate(zip(found, given, fields, strict=True), start=1)
     ]
     items = check_items(drafts, problems, points_format=points_format, allow_missing_points=allow_missing_points)
     problems.raise_any()
@@ -172,24 +180,54 @@ def _first(names: Sequence[str]) -> str:
 def _matched(
     found: Sequence[_Found], folder: Path, problems: Problems, allow_missing_points: bool
 ) -> list[Path | None]:
-    by_stem: dict[str, list[Path]] = {}
-    for file in _entries(folder):
-        if file.suffix.lower() in _POINTS_SUFFIXES and not file.name.startswith(".") and file.is_file():
-            by_stem.setdefault(slide_stem(file.stem), []).append(file)
+    by_stem = _by_stem(file for file in _entries(folder) if file.suffix.lower() in _POINTS_SUFFIXES)
     given: list[Path | None] = []
-    used: set[str] = set()
     for row, one in enumerate(found, start=1):
-        files = by_stem.get(one.slide_id, [])
-        used.add(one.slide_id)
-        if len(files) > 1:
-            problems.add(row, f"{one.path.name}: has {_first([file.name for file in files])} as points; keep one.")
-        elif not files and not allow_missing_points:
+        given.append(_own_file(row, one, by_stem, "points", problems))
+        if given[-1] is None and not allow_missing_points:
             problems.add(
                 row,
                 f"{one.path.name}: has no points in {folder} (such as {one.slide_id}.csv); add them, "
                 "or pass --allow-missing-points if it has no candidates.",
             )
-        given.append(files[0] if files else None)
-    if unused := sorted(file.name for stem in by_stem.keys() - used for file in by_stem[stem]):
-        logger.warning("%s: %d points files are no slide's (%s)", folder.name, len(unused), _first(unused))
+    _note_unused(found, by_stem, folder, "points")
     return given
+
+
+def _regions_of(found: Sequence[_Found], folder: Path, problems: Problems) -> list[Path | None]:
+    """The file of named fields of each slide, None where it has none: a reader need not have counted on every slide."""
+    if not folder.is_dir():
+        raise ManifestError(
+            f"{folder}: no such folder of regions; check --regions, which takes a folder of GeoJSON files that are called as "
+            "the slides are."
+        )
+    by_stem = _by_stem(file for file in _entries(folder) if file.name.lower().endswith(_REGIONS_SUFFIXES))
+    given = [_own_file(row, one, by_stem, "regions", problems) for row, one in enumerate(found, start=1)]
+    if without := [one.path.name for one, own in zip(found, given, strict=True) if own is None]:
+        logger.warning("%s: %d slides have no regions there (%s)", folder.name, len(without), _first(without))
+    _note_unused(found, by_stem, folder, "regions")
+    return given
+
+
+def _by_stem(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """Files by the slide that they are called after: ``a.svs.geojson.gz`` and ``a.csv`` are ``a``'s."""
+    by_stem: dict[str, list[Path]] = {}
+    for file in files:
+        if not file.name.startswith(".") and file.is_file():
+            stem = file.with_suffix("").stem if file.suffix.lower() == ".gz" else file.stem
+            by_stem.setdefault(slide_stem(stem), []).append(file)
+    return by_stem
+
+
+def _own_file(row: int, one: _Found, by_stem: Mapping[str, list[Path]], what: str, problems: Problems) -> Path | None:
+    """A slide's file; noted where there are several."""
+    files = by_stem.get(one.slide_id, [])
+    if len(files) > 1:
+        problems.add(row, f"{one.path.name}: has {_first([file.name for file in files])} as {what}; keep one.")
+    return files[0] if files else None
+
+
+def _note_unused(found: Sequence[_Found], by_stem: Mapping[str, list[Path]], folder: Path, what: str) -> None:
+    used = {one.slide_id for one in found}
+    if unused := sorted(file.name for stem in by_stem.keys() - used for file in by_stem[stem]):
+        logger.warning("%s: %d %s files are no slide's (%s)", folder.name, len(unused), what, _first(unused))

@@ -36,6 +36,7 @@ class Cohort:
         source: A manifest, or a folder of slides.
         out: The folder of results.
         points: With a folder of slides: a folder of points files, or one file for many slides.
+        regions: With a folder of slides: a folder of files of named fields.
         compute: The model.
         error_rates: JSON with error rates measured on the user's own material.
         allow_missing_points: A slide that the shared points file does not list has no candidates, and is no error.
@@ -45,6 +46,7 @@ class Cohort:
     source: Path
     out: Path
     points: Path | None = None
+    regions: Path | None = None
     compute: Compute = field(default_factory=Compute)
     error_rates: Path | None = None
     allow_missing_points: bool = False
@@ -80,11 +82,18 @@ class Cohort:
         if self.source.is_dir():
             if self.points is None:
                 raise ConfigError(f"{self.source}: is a folder; name its points with --points.")
-            return list_folder(self.source, self.points, points_format=points_format, allow_missing_points=allowed)
-        if self.points is not None:
-            raise ConfigError(
-                f"--points: {self.source.name} is a manifest, which names each slide's points; leave it out."
+            return list_folder(
+                self.source,
+                self.points,
+                regions=self.regions,
+                points_format=points_format,
+                allow_missing_points=allowed,
             )
+        for option, given in (("points", self.points), ("regions", self.regions)):
+            if given is not None:
+                raise ConfigError(
+                    f"--{option}: {self.source.name} is a manifest, which names each slide's {option}; leave it out."
+                )
         return read_manifest(self.source, points_format=points_format, allow_missing_points=allowed)
 
     def _source_sha256(self, items: Sequence[Item]) -> str:

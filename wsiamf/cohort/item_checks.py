@@ -14,7 +14,8 @@ from wsiamf.candidates.slide_names import SlideNames
 from wsiamf.cohort.items import Item
 from wsiamf.cohort.places import RESERVED_NAMES
 from wsiamf.cohort.problems import Problems
-from wsiamf.errors import CandidateError, ConfigError
+from wsiamf.errors import CandidateError, ConfigError, RegionError
+from wsiamf.regions import check_named_regions
 from wsiamf.slide_names import result_folder_name
 from wsiamf.slides import dicom_series
 
@@ -51,8 +52,9 @@ def check_items(
     Returns:
         The items, in order; of use where nothing was found.
     """
+    parsed: set[Path] = set()
     for draft in drafts:
-        _check_files(draft, problems)
+        _check_files(draft, problems, parsed)
         _check_id(draft, problems)
     _refuse_pairs(
         drafts,
@@ -67,18 +69,22 @@ def check_items(
     return _check_points(drafts, problems, points_format, allow_missing_points)
 
 
-def _check_files(draft: Draft, problems: Problems) -> None:
+def _check_files(draft: Draft, problems: Problems, parsed: set[Path]) -> None:
+    """Note files that cannot be used; files of named regions that slides share are parsed once."""
     item = draft.item
     of_slide = "name the .mrxs file beside it, or one of the .dcm files in it"
     _check_file(draft, "slide", item.slide, of_slide, problems)
     if item.points is not None:
         _check_file(draft, "points", item.points, "name the points file itself", problems)
+    of_geojson = "name the GeoJSON file itself"
     if item.roi is not None:
-        _check_file(draft, "roi", item.roi, "name the GeoJSON file itself", problems)
+        _check_file(draft, "roi", item.roi, of_geojson, problems)
+    if item.regions is not None and _check_file(draft, "regions", item.regions, of_geojson, problems):
+        _check_named_regions(draft, item.regions, problems, parsed)
 
 
-def _check_file(draft: Draft, column: str, path: Path, of_folder: str, problems: Problems) -> None:
-    """Note why a file cannot be read."""
+def _check_file(draft: Draft, column: str, path: Path, of_folder: str, problems: Problems) -> bool:
+    """Whether a file can be read; noted where it cannot."""
     try:
         if path.is_dir():
             reason = f"is a folder; {of_folder}"
@@ -96,6 +102,18 @@ def _check_file(draft: Draft, column: str, path: Path, of_folder: str, problems:
         reason = f"cannot be read ({word}); check its rights"
     if reason:
         problems.add(draft.item.row, f"{draft.where}: {column} {path}: {reason}.")
+    return not reason
+
+
+def _check_named_regions(draft: Draft, path: Path, problems: Problems, parsed: set[Path]) -> None:
+    """Note a field without a name, or two of one name: the run would be over before somebody saw it."""
+    if path in parsed:
+        return
+    parsed.add(path)
+    try:
+        check_named_regions(path)
+    except RegionError as error:
+        problems.add(draft.item.row, f"{draft.where}: regions {error}")
 
 
 def _check_id(draft: Draft, problems: Problems) -> None:

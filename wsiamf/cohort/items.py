@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-_PATHS = ("slide", "points", "roi")
+_PATHS = ("slide", "points", "roi", "regions")
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Item:
             for the slide: it has no candidates.
         case_id: Patient or animal; None where the manifest has no such column.
         roi: QuPath GeoJSON of regions, absolute; None for a tissue mask.
+        regions: QuPath GeoJSON of named fields, absolute, each counted on its own too; None for none.
         mpp: um per level-0 px in place of the slide's own.
         group, tumor, scanner: What the cohort's figures are split by; None for not stated.
     """
@@ -30,6 +31,7 @@ class Item:
     points: Path | None
     case_id: str | None = None
     roi: Path | None = None
+    regions: Path | None = None
     mpp: float | None = None
     group: str | None = None
     tumor: str | None = None

@@ -19,7 +19,7 @@ from wsiamf.slides.resolution import MPP_RANGE, given_resolution
 
 __all__ = ["COLUMNS", "list_folder", "read_manifest"]
 
-COLUMNS: Final = ("slide", "points", "slide_id", "case_id", "roi", "mpp", "group", "tumor", "scanner")
+COLUMNS: Final = ("slide", "points", "slide_id", "case_id", "roi", "regions", "mpp", "group", "tumor", "scanner")
 """Of a manifest; the first two are needed."""
 
 _NEEDED: Final = COLUMNS[:2]
@@ -105,6 +105,7 @@ def _draft(row: int, values: Mapping[str, str], folder: Path, problems: Problems
         points=folder / stated["points"] if "points" in stated else None,
         case_id=stated.get("case_id"),
         roi=folder / stated["roi"] if "roi" in stated else None,
+        regions=folder / stated["regions"] if "regions" in stated else None,
         mpp=_mpp(row, stated.get("mpp"), problems),
         group=stated.get("group"),
         tumor=stated.get("tumor"),

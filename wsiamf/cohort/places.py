@@ -14,6 +14,7 @@ RESULT_NAMES: Final = (
     "cohort.parquet",
     "cohort.json",
     "cases.csv",
+    "regions.csv",
     "failures.csv",
     "summary.md",
     "methods.md",

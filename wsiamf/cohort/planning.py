@@ -215,7 +215,7 @@ class _Today:
             fingerprint=read_fingerprint(item.slide),
             points_rows_sha256=own_rows_sha256(points, item.slide.name, self._options.points_format),
             regions_sha256=sha256_file(item.roi) if item.roi else None,
-            named_regions_sha256=None,  # a manifest has no column for them
+            named_regions_sha256=sha256_file(item.regions) if item.regions else None,
             options=options_of(item, self._options),
             error_rates=self._error_rates,
             **asdict(self._classes),

@@ -114,7 +114,7 @@ class PlannedResults:
 
     def _without_paths(self, item: Item, reason: str) -> str:
         """A reason that names files, not where they are: tables and pages are made to be shared."""
-        for path in (item.slide, item.points, item.roi, self._places.folder(item.slide_id)):
+        for path in (item.slide, item.points, item.roi, item.regions, self._places.folder(item.slide_id)):
             if path is not None:
                 reason = reason.replace(str(path), path.name)
         return reason

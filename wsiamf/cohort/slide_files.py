@@ -6,7 +6,7 @@ import csv
 import gzip
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -25,10 +25,13 @@ from wsiamf.screen.record import SCHEMA
 _TABLES: Final = ("predictions.csv", "predictions.parquet", "hard_cases.csv")
 _GEOJSON: Final = ("detections.geojson", "review.geojson")
 _WRITTEN: Final = (*_TABLES, "summary.json", "contact_sheet.png")
+_REGIONS: Final = "regions.csv"
+_OF_REGIONS: Final = ("name", "n", "n_amf")
 _SAME_IN_KEY: Final = {
     "slide": ("slide", "fingerprint"),
     "points": ("points", "rows_sha256"),
     "regions": ("regions", "sha256"),
+    "named_regions": ("named_regions", "sha256"),
     "model": ("model", "sha256"),
     **{name: (name,) for name in ("options", "error_rates", "algorithm_version")},
     **{name: (name,) for name in ("backend", "precision", "device_class")},
@@ -69,6 +72,7 @@ def check_files(folder: Path, record: Record, where: str) -> Faults:
     stated = [str(name) for name in record.get("outputs", [])]
     there = {path.name for path in folder.iterdir()} - {RUN_RECORD}
     due = {*_WRITTEN, *(name if name in stated else f"{name}.gz" for name in _GEOJSON)}
+    due |= {_REGIONS} if record.get("named_regions") else set()
     for name in sorted(due - set(stated)):
         yield problem(where, f"{RUN_RECORD} does not list {name}")
     for name in sorted(set(stated) - there):
@@ -106,6 +110,7 @@ def check_tables(folder: Path, record: Record, where: str) -> Faults:
     else:
         yield from _check_counts(summary, table, where)
     yield from _check_worklist(folder / "hard_cases.csv", table, where)
+    yield from _check_regions(folder / _REGIONS, summary or {}, record, where)
     hotspots = len((summary or {}).get("hotspots") or [])
     yield from _check_geojson(folder, table, hotspots, record, where)
 
@@ -178,6 +183,37 @@ def _check_worklist(path: Path, table: pd.DataFrame, where: str) -> Faults:
         return
     if found != due:
         yield problem(where, f"{path.name} has {found} rows, the table {due} hard cases")
+
+
+def _check_regions(path: Path, summary: Record, record: Record, where: str) -> Faults:
+    """Whether the named regions are counted in ``summary.json`` and in their table, and alike."""
+    if not record.get("named_regions"):
+        return
+    due = regions_of(summary)
+    found = read_columns(path, _OF_REGIONS)
+    if due is None:
+        yield problem(where, f"summary.json counts no regions, but {RUN_RECORD} names a file of them")
+    elif found is None:
+        yield problem(where, f"{path.name} cannot be read")
+    elif found != [(name, str(n), str(n_amf)) for name, (n, n_amf) in due.items()]:
+        yield problem(where, f"{path.name} and summary.json count the regions differently")
+
+
+def regions_of(summary: Record) -> dict[str, tuple[int, int]] | None:
+    """Figures and AMF of each named region of a summary by its name; None where none were given."""
+    regions = summary.get("regions")
+    if not isinstance(regions, list):
+        return None
+    return {str(one.get("name")): (one.get("n", -1), one.get("n_amf", -1)) for one in regions if isinstance(one, dict)}
+
+
+def read_columns(path: Path, names: Sequence[str]) -> list[tuple[str, ...]] | None:
+    """Some columns of a CSV, row by row; None where it cannot be read or lacks one."""
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return [tuple(row[name] for name in names) for row in csv.DictReader(stream)]
+    except (OSError, ValueError, KeyError, csv.Error):
+        return None
 
 
 def _check_geojson(folder: Path, table: pd.DataFrame, n_hotspots: int, record: Record, where: str) -> Faults:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +14,15 @@ import pyarrow.parquet as pq
 from wsiamf.cohort.faults import WARNING, Fault, Faults, problem, warning
 from wsiamf.cohort.places import STATE_FOLDER, Places
 from wsiamf.cohort.planning import Plan, read_plan
-from wsiamf.cohort.slide_files import check_files, check_record, check_same_rows, check_tables, read_json
+from wsiamf.cohort.slide_files import (
+    check_files,
+    check_record,
+    check_same_rows,
+    check_tables,
+    read_columns,
+    read_json,
+    regions_of,
+)
 from wsiamf.cohort.slide_inputs import Inputs
 from wsiamf.cohort.status import living_locks
 from wsiamf.errors import CohortError
@@ -115,6 +122,7 @@ class _Cohort:
         yield from self._check_rows(rows)
         yield from self._check_failures(rows)
         yield from self._check_cases(rows)
+        yield from self._check_regions(rows)
         yield from self._check_parts(rows)
         yield from self._check_document(rows)
 
@@ -131,6 +139,8 @@ class _Cohort:
             own = {} if item.mpp is None else {"mpp": item.mpp}
             if record.get("options") != self._plan.options | own:
                 yield warning(item.slide_id, "the result was made with other options than the plan's; run again")
+            if bool(record.get("named_regions")) != (item.regions is not None):
+                yield warning(item.slide_id, "named regions were given to the result or to the plan alone; run again")
         for path in sorted(self._places.failures.glob("*.json")):
             if path.stem not in planned:
                 yield warning(path.stem, "a failure is recorded of a slide that is not in the plan")
@@ -179,6 +189,26 @@ class _Cohort:
         if (n := _sum(figures)) != (due := sum(row["n_ok"] or 0 for row in rows)):
             yield problem("cases.csv", f"sums {n} figures, cohort.csv {due}; collect again")
 
+    def _check_regions(self, rows: list[dict[str, Any]]) -> Faults:
+        path = self._places.out / "regions.csv"
+        if not path.exists():
+            yield warning(path.name, "is missing: the cohort was collected by an older version")
+            return
+        found = read_columns(path, ("slide_id", "name", "n", "n_amf"))
+        if found is None:
+            yield problem(path.name, "cannot be read; collect again")
+            return
+        due: list[tuple[str, ...]] = []
+        for row in rows:
+            if row["status"] != _FAILED:
+                summary = read_json(self._places.folder(row["slide_id"]) / "summary.json") or {}
+                counted = (regions_of(summary) or {}).items()
+                due += [(row["slide_id"], name, str(n), str(n_amf)) for name, (n, n_amf) in counted]
+        if found != due:
+            odd = sorted({name for name, *_ in {*found} ^ {*due}})
+            named = f" (first {odd[0]})" if odd else ", in another order"
+            yield problem(path.name, f"has {len(found)} rows, the slides {len(due)} regions{named}; collect again")
+
     def _check_parts(self, rows: list[dict[str, Any]]) -> Faults:
         folder = self._places.out / "predictions"
         due = {row["slide_id"]: row["n_candidates"] for row in rows if row["slide_id"] in self._standing}
@@ -203,11 +233,8 @@ class _Cohort:
             yield problem("cohort.json", f"counts the statuses {stated}, cohort.csv {counted}; collect again")
 
     def _column(self, name: str, column: str) -> list[str] | None:
-        try:
-            with (self._places.out / name).open(encoding="utf-8", newline="") as stream:
-                return [row[column] for row in csv.DictReader(stream)]
-        except (OSError, ValueError, KeyError, csv.Error):
-            return None
+        rows = read_columns(self._places.out / name, (column,))
+        return None if rows is None else [cell for (cell,) in rows]
 
 
 def _sum(texts: list[str]) -> int | None:

@@ -123,9 +123,15 @@ def _sure(best: Evidence, found: Evidence, *, certain: bool) -> bool:
 def _finding(mistake: Mistake, mended: Evidence, found: Evidence, slide_name: str) -> Finding:
     text = (
         f"the points do not fit {slide_name}; they look like {mistake.words}: placed so, {mended.n_dark} of "
-        f"{mended.n_ranked} sit on dark spots and {mended.share_on_tissue:.0%} on tissue; {_as_they_are(found)}"
+        f"{_sample(mended.n_ranked, mended.n)} sit on dark spots and {mended.share_on_tissue:.0%} on tissue; "
+        f"{_as_they_are(found)}"
     )
     return Finding(mistake.name, text, mistake.option, mistake.placement)
+
+
+def _sample(n: int, n_points: int) -> str:
+    """How many points were looked at, and, where that is a sample, of how many."""
+    return f"{n:,} points" if n == n_points else f"{n:,} points looked at (of {n_points:,})"
 
 
 def _as_they_are(found: Evidence) -> str:
@@ -139,11 +145,11 @@ def _unexplained(found: Evidence, off: Literal["off_slide", "off_tissue"] | None
     if off == "off_slide":
         where = f"{found.n - found.n_inside} of {found.n} points lie off the slide ({width} x {height} px)"
     elif off == "off_tissue":
-        where = f"{found.n_placed - found.n_on_tissue} of {found.n_placed} points lie off the tissue"
+        where = f"{found.n_placed - found.n_on_tissue} of {_sample(found.n_placed, found.n)} lie off the tissue"
     elif found.n_ranked >= _DOUBT_POINTS and found.nats <= _DOUBT_NATS_A_POINT * found.n_ranked:
         text = (
-            f"only {found.n_dark} of {found.n_ranked} points sit on anything darker than what is round them, as chance "
-            f"has it: look whether they belong to {slide.name} and sit on nuclei"
+            f"only {found.n_dark} of {_sample(found.n_ranked, found.n)} sit on anything darker than what is round them, as "
+            f"chance has it: look whether they belong to {slide.name} and sit on nuclei"
         )
         return Finding("doubtful", text)
     else:

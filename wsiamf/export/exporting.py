@@ -49,6 +49,8 @@ def export_results(
         raise ExportError(
             f"{out}: --slide names one slide, but {len(results)} are to be exported; give one slide's folder."
         )
+    if chosen.by_file_name:
+        _check_names(results, to)
     options = Options(every_row=every_row, slide=None if slide is None else Path(slide))
     jobs = _jobs(chosen, results, Path(out), Path(target))
     for path, _ in jobs:  # all of them first, so that nothing is written where one is refused
@@ -56,6 +58,19 @@ def export_results(
     for path, of_file in jobs:
         _write_file(path, of_file, chosen, options)
     return [path for path, _ in jobs]
+
+
+def _check_names(results: Sequence[SlideResult], to: str) -> None:
+    """Raise where two slides of one file could not be told apart."""
+    first: dict[str, SlideResult] = {}
+    for result in results:
+        other = first.setdefault(result.slide_name, result)
+        if other is not result:
+            raise ExportError(
+                f"{result.folder}: its slide is called {result.slide_name}, as that of {other.slide_id} is, and a {to} file "
+                "tells slides by their file names; export each of the two folders on its own, or rename a slide and screen it "
+                "again."
+            )
 
 
 def _jobs(chosen: Format, results: Sequence[SlideResult], out: Path, target: Path) -> list[_Job]:

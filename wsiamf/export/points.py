@@ -19,8 +19,8 @@ from wsiamf.candidates.identity import candidate_ids
 from wsiamf.candidates.notes import listed_faults
 from wsiamf.candidates.placing import Placement, place
 from wsiamf.candidates.raters import Votes, votes_of
-from wsiamf.candidates.raw import EVERY_SLIDE, PointsFrame, RawPoints, SlideLike
-from wsiamf.candidates.reading import read_points
+from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, SlideLike
+from wsiamf.candidates.reading import placement_of, read_points
 from wsiamf.candidates.wording import counted
 from wsiamf.classes import CLASS_COLORS
 from wsiamf.errors import CandidateError, ConfigError
@@ -54,10 +54,10 @@ def convert_points(
     slide: SlideLike,
     *,
     points_format: str | None = None,
-    points_frame: PointsFrame | None = None,
     raters: Sequence[str] | None = None,
     skip_bad_points: bool = False,
     overwrite: bool = False,
+    **placing: Any,
 ) -> Converted:
     """Write a file's points in another format: a plain table in level-0 px, or GeoJSON in QuPath px.
 
@@ -69,29 +69,31 @@ def convert_points(
         slide: Whose rows are written; ``NamedSlide()`` writes those of all slides, with a column ``slide``, where neither
             unit nor frame needs to be changed.
         points_format: One of ``candidates.FORMATS`` instead of looking at the content.
-        points_frame: Instead of the format's own.
         raters: Persons whose AMF and NMF labels are written as votes; None: the experts of formats that name experts.
         skip_bad_points: Leave rows out that cannot be used.
         overwrite: Replace ``out``.
+        **placing: How the file's numbers become level-0 px, where its format does not say it rightly: ``points_frame``,
+            ``points_unit``, ``points_scale``, ``points_swap_xy``, ``points_flip_y`` of ``candidates.reading.placement_of``.
 
     Raises:
         CandidateError: The points are unusable, or the slide is needed and not at hand.
-        ConfigError: ``out`` is of no format that is written.
+        ConfigError: ``out`` is of no format that is written, or an option holds a wrong value.
         OutputError: ``out`` exists, or cannot be written.
     """
     if out.suffix not in SUFFIXES:
         raise ConfigError(f"{out}: the name must end in {', '.join(SUFFIXES)}, which says what is written.")
     refuse_existing(out, overwrite=overwrite)
     reader, raw = read_points(path, slide, points_format)
-    _check_slide(raw, slide, points_frame or reader.frame, path, out)
+    placement = placement_of(reader, raw, **placing)
+    _check_slide(raw, slide, placement, path, out)
     votes = votes_of(raw, raters, path)
     raw = replace(raw, person_labels=votes, ids=_ids(raw, slide, path))
-    raw, notes = _usable(raw, slide, points_frame or reader.frame, path, skip=skip_bad_points)
+    raw, notes = _usable(raw, slide, placement, path, skip=skip_bad_points)
     _writer(out)(raw, slide.frame, out)
     return Converted(len(raw), (*raw.notes, *notes))
 
 
-def _check_slide(raw: RawPoints, slide: SlideLike, frame: PointsFrame, path: Path, out: Path) -> None:
+def _check_slide(raw: RawPoints, slide: SlideLike, placement: Placement, path: Path, out: Path) -> None:
     """Raise where something must be known of the slide, or which slide is meant."""
     names = {base_name(name) for name in raw.slides or ()}
     if slide.frame.width:
@@ -101,10 +103,12 @@ def _check_slide(raw: RawPoints, slide: SlideLike, frame: PointsFrame, path: Pat
     reason = None
     if out.suffix == ".geojson":
         reason = "QuPath's frame and the boxes round the points need its bounds and mpp"
-    elif raw.unit != "px":
-        reason = f"the coordinates are in {raw.unit}, which needs its mpp"
-    elif frame != "level0":
+    elif placement.unit != "px":
+        reason = f"the coordinates are in {placement.unit}, which needs its mpp"
+    elif placement.frame != "level0":
         reason = "the coordinates count from the corner of its bounds"
+    elif placement.flip_y:
+        reason = "--points-flip-y needs its height"
     elif any(np.isnan(raw.x[index]) for index in range(len(raw)) if index not in raw.faults):
         reason = "the format's coordinates need its size and mpp"
     if reason is not None:
@@ -119,21 +123,19 @@ def _ids(raw: RawPoints, slide: SlideLike, path: Path) -> Sequence[str] | None:
 
 
 def _usable(
-    raw: RawPoints, slide: SlideLike, frame: PointsFrame, path: Path, *, skip: bool
+    raw: RawPoints, slide: SlideLike, placement: Placement, path: Path, *, skip: bool
 ) -> tuple[RawPoints, list[str]]:
     """The points in level-0 px, without those that cannot be used."""
-    px = raw.in_px(slide.frame.mpp)
-    faults = dict(px.faults)
+    faults = dict(raw.faults)
     if slide.frame.width:
-        faults = place(px.x, px.y, px.faults, slide.frame, Placement(frame)).faults
+        faults = place(raw.x, raw.y, raw.faults, slide.frame, placement).faults
     if faults and not skip:
         raise CandidateError(
             f"{path}: {counted(len(faults), raw.row_word)} cannot be used ({listed_faults(raw, faults)}); "
             "correct them, or leave them out with --skip-bad-points."
         )
-    if frame == "qupath":
-        x, y = slide.frame.level0_from_qupath(px.x, px.y)
-        px = replace(px, x=x, y=y)
+    x, y = placement.level0(raw.x, raw.y, slide.frame)
+    px = replace(raw, x=x, y=y, unit="px")
     kept = np.setdiff1d(np.arange(len(px)), list(faults))
     notes = [f"{counted(len(faults), raw.row_word)} left out: {listed_faults(raw, faults)}"] if faults else []
     return px.take(kept), notes

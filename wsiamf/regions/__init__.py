@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsiamf.regions.named import NamedRegion, read_named_regions
+from wsiamf.regions.named import NamedRegion, check_named_regions, read_named_regions
 from wsiamf.regions.qupath import DEFAULT_EXCLUDE, DEFAULT_INCLUDE, read_regions
 from wsiamf.regions.region import Region
 from wsiamf.regions.tissue import region_of_mask, tissue_mask, tissue_region
@@ -12,6 +12,7 @@ __all__ = [
     "DEFAULT_INCLUDE",
     "NamedRegion",
     "Region",
+    "check_named_regions",
     "read_named_regions",
     "read_regions",
     "region_of_mask",

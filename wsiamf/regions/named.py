@@ -45,7 +45,24 @@ def read_named_regions(path: Path, frame: SlideFrame) -> list[NamedRegion]:
         RegionError: The file is missing or no GeoJSON, holds no area, a name is missing or twice there, or a region lies off
             the slide.
     """
-    found: dict[str, NamedRegion] = {}
+    return [
+        NamedRegion(name, _on_slide(area, name, frame, path, was_repaired=was_repaired))
+        for name, (area, was_repaired) in _drawn(path).items()
+    ]
+
+
+def check_named_regions(path: Path) -> None:
+    """Check a file of named regions as far as that goes without its slide.
+
+    Raises:
+        RegionError: As ``read_named_regions``, but for regions that lie off the slide.
+    """
+    _drawn(path)
+
+
+def _drawn(path: Path) -> dict[str, tuple[shapely.MultiPolygon, bool]]:
+    """Each name's area in QuPath px, and whether its outline was repaired; in the order of the file."""
+    found: dict[str, tuple[shapely.MultiPolygon, bool]] = {}
     for number, feature in enumerate(features(load_json(path), path), start=1):
         properties, geometry = parts_of(feature, number, path)
         if not is_annotation(properties) or geometry.get("type") not in AREA_TYPES:
@@ -53,11 +70,10 @@ def read_named_regions(path: Path, frame: SlideFrame) -> list[NamedRegion]:
         name = _name(properties, number, path)
         if name in found:
             raise RegionError(f"{path}: two regions are called {name!r}; give each a name of its own in QuPath.")
-        area, was_repaired = area_of(geometry, number, path)
-        found[name] = NamedRegion(name, _on_slide(area, name, frame, path, was_repaired=was_repaired))
+        found[name] = area_of(geometry, number, path)
     if not found:
         raise RegionError(f"{path}: holds no area; draw the fields as annotations in QuPath and name each of them.")
-    return list(found.values())
+    return found
 
 
 def _name(properties: dict[str, Any], number: int, path: Path) -> str:

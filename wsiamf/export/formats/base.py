@@ -43,6 +43,7 @@ class Format:
         suffix: Of the file, after the slide's name.
         write: Writes it.
         many_slides: Whether one file holds a whole cohort.
+        by_file_name: Whether such a file tells its slides apart by their file names alone, as its readers do.
         may_replace: Raises an ``OutputExistsError`` where ``--overwrite`` must not replace what stands there.
     """
 
@@ -50,4 +51,5 @@ class Format:
     suffix: str
     write: Write
     many_slides: bool = False
+    by_file_name: bool = False
     may_replace: Callable[[Path], None] = _replace_any

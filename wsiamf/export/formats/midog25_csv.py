@@ -38,4 +38,4 @@ def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-FORMAT: Final = Format(name="midog25-csv", suffix=".midog25.csv", write=_write, many_slides=True)
+FORMAT: Final = Format(name="midog25-csv", suffix=".midog25.csv", write=_write, many_slides=True, by_file_name=True)

@@ -2,7 +2,7 @@
 
 Categories 1 and 2 keep MIDOG's meaning, so that a program that knows only these does not take NMF for a hard negative;
 AMF and NMF are 3 and 4. Every box is MIDOG's 50 px, round the figure's centre. The labels are the model's: no ``labels``
-of raters are written.
+of raters are written, and ``labelled_by`` names the model.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def _annotations(results: Sequence[SlideResult], options: Options) -> Iterator[d
     numbers = count(1)
     for image_id, result in enumerate(results, start=1):
         for mark in iter_marks(result, every_row=options.every_row):
-            yield _annotation(next(numbers), image_id, mark)
+            yield _annotation(next(numbers), image_id, mark, result.model)
 
 
-def _annotation(number: int, image_id: int, mark: Mark) -> dict[str, Any]:
+def _annotation(number: int, image_id: int, mark: Mark, model: str) -> dict[str, Any]:
     half = _BOX_PX / 2
     box = [mark.x - half, mark.y - half, mark.x + half, mark.y + half]
     values = {"score": mark.score, "p_atypical": mark.p_atypical, "p_hard": mark.p_hard}
@@ -77,8 +77,9 @@ def _annotation(number: int, image_id: int, mark: Mark) -> dict[str, Any]:
         "bbox": [round(value, _DECIMALS) for value in box],
         "area": _BOX_PX**2,
         "candidate_id": mark.candidate_id,
+        "labelled_by": model,
         **{name: value for name, value in values.items() if value is not None},
     }
 
 
-FORMAT: Final = Format(name="midog-json", suffix=".midog.json", write=_write, many_slides=True)
+FORMAT: Final = Format(name="midog-json", suffix=".midog.json", write=_write, many_slides=True, by_file_name=True)

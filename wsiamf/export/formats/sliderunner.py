@@ -115,4 +115,6 @@ def _check_own(existing: Path) -> None:
         )
 
 
-FORMAT: Final = Format(name="sliderunner", suffix=".sqlite", write=_write, many_slides=True, may_replace=_check_own)
+FORMAT: Final = Format(
+    name="sliderunner", suffix=".sqlite", write=_write, many_slides=True, by_file_name=True, may_replace=_check_own
+)
