@@ -57,7 +57,7 @@ def from_reader(path: Path, frame: SlideFrame) -> Found:
 
 def from_qupath_points(path: Path, frame: SlideFrame) -> Found:
     table = pd.read_csv(path, sep="\t")
-    assert table.columns.tolist() == ["x", "y", "class", "color"]
+    assert table.columns.tolist() == ["x", "y", "class", "name", "color"]
     for name, color in zip(table["class"], table["color"], strict=True):
         assert color & 0xFFFFFF == int("{:02x}{:02x}{:02x}".format(*CLASS_COLORS[name]), 16)
     x, y = frame.level0_from_qupath(table["x"], table["y"])
@@ -324,6 +324,34 @@ class TestFiles:
         found = read_candidates(path, NamedSlide("case 1.svs", FRAME))
         assert found.table["by_person"].all()
         assert found.table["status"].tolist() == ["ok", "ok"]
+
+    @pytest.mark.parametrize("to", POINT_FORMATS)
+    def test_no_export_is_taken_for_a_persons(self, tmp_path: Path, to: str) -> None:
+        table = table_at(np.array([5_000.0, 5_010.0]), np.array([5_000.0, 5_000.0])).assign(score=None)
+        folder = write_results(tmp_path / "slide", table)
+        found = read_candidates(export_results(folder, to, target=tmp_path)[0], NamedSlide("case 1.svs", FRAME))
+        assert not found.table["by_person"].any()
+        assert found.table["status"].tolist() == ["ok", "duplicate"]  # merged as detections are
+        assert any(f"labelled by '{'wsiamf ' * ('midog' not in to)}{MODEL}'" in note for note in found.notes)
+        assert not found.votes
+
+    def test_what_a_person_adds_is_a_persons(self, tmp_path: Path) -> None:
+        folder = write_results(tmp_path / "slide", made_table(6).assign(score=None))
+        slide = NamedSlide("case 1.svs", FRAME)
+        (path,) = export_results(folder, "asap", target=tmp_path)
+        place = '<Coordinates><Coordinate Order="0" X="5" Y="5"/></Coordinates>'
+        dot = f'<Annotation Name="a" Type="Dot" PartOfGroup="mine">{place}</Annotation></Annotations>'
+        path.write_text(path.read_text().replace("</Annotations>", dot))
+        assert read_candidates(path, slide).table["by_person"].tolist() == [False] * 4 + [True]
+        (path,) = export_results(folder, "sliderunner", target=tmp_path)
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("INSERT INTO Persons (uid, name) VALUES (2, 'Ann')")
+            database.execute("INSERT INTO Annotations_label (person, class, annoId) VALUES (2, 1, 3)")
+        found = read_candidates(path, slide)
+        assert found.table["by_person"].tolist() == [False, False, True, False]
+        assert any("labels of Ann: name those" in note for note in found.notes)  # and not the model
+        chosen = read_candidates(path, slide, raters=[f"wsiamf {MODEL}"])
+        assert chosen.table["by_person"].all()
 
     def test_refuses_to_overwrite_before_anything_is_written(self, tmp_path: Path) -> None:
         for name in ("a", "b"):

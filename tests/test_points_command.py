@@ -147,6 +147,37 @@ def test_geojson_for_qupath_is_as_strict_as_our_own(tmp_path: Path, sample_data:
     assert out.read_bytes() == before
 
 
+def labelled(kind: str, x: float, **properties: Any) -> dict[str, Any]:
+    known = {"objectType": kind, "classification": "AMF", **properties}
+    return {"type": "Feature", "geometry": {"type": "Point", "coordinates": [x, 100.0]}, "properties": known}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_whose_points_they_are_is_kept(tmp_path: Path, suffix: str) -> None:
+    person, program = labelled("annotation", 100), labelled("detection", 400)
+    scored = labelled("detection", 700, measurements={"score": 0.5})
+    path = tmp_path / "objects.geojson"
+    for objects, expected in (
+        ([person, program], [True, False]),
+        ([program], [False]),
+        ([person, scored], [True, False]),
+    ):
+        path.write_text(json.dumps(objects))
+        found = read_candidates(converted(path, suffix, SLIDE), SLIDE)
+        assert found.table["by_person"].tolist() == expected
+
+
+def test_who_labelled_a_plain_table(tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text("x,y,label,labelled_by\n1,1,AMF,robot\n500,500,AMF,\n")
+    found = read_candidates(path, SLIDE)
+    assert found.table["by_person"].tolist() == [False, True]
+    assert any("1 row labelled by 'robot', a program" in note for note in found.notes)
+    path.write_text("x,y,label,by_person\n1,1,AMF,perhaps\n")
+    with pytest.raises(CandidateError, match="row 1: by_person is 'perhaps', not true or false"):
+        read_candidates(path, SLIDE)
+
+
 def test_all_slides_go_into_one_table(tmp_path: Path, shared_data: Path) -> None:
     out = tmp_path / "all.parquet"
     convert_points(shared_data / "annotations/MIDOG++.json", out, NamedSlide())

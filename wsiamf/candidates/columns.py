@@ -38,6 +38,8 @@ _TEXT_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "filename": ("filename",),
     "file_name": ("file_name",),
     "image": ("image", "slide_name", "image_name"),
+    "by_person": ("by_person",),
+    "labelled_by": ("labelled_by",),
 }
 """By the plain table's name: what else it may be called; the first one present is used."""
 

@@ -19,6 +19,7 @@ from wsiamf.candidates.gathering import Gathered
 from wsiamf.candidates.json_stream import JsonText, elements, member_names
 from wsiamf.candidates.placing import MAX_OUTSIDE_PX
 from wsiamf.candidates.plain import persons
+from wsiamf.candidates.programs import by_programs, is_own
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
@@ -38,7 +39,7 @@ def _sniff(_path: Path, head: bytes) -> bool:
 
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
-    gathered, has_points = Gathered(), False
+    gathered, has_points, program = Gathered(), False, ""
     with path.open("rb") as stream:
         text = JsonText(stream, path)
         for key in member_names(text):
@@ -46,6 +47,9 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
                 has_points = True
                 for point in elements(text):
                     _add(gathered, point)
+            elif key == "name":
+                name = text.value()
+                program = name if is_own(name) else ""
             elif (value := text.value()) != _TYPE and key == "type":
                 raise CandidateError(f"{path}: its type is {shown(value)}; expected {_TYPE!r}.")
         text.end()
@@ -53,6 +57,7 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
         raise CandidateError(f"{path}: has no list 'points'; expected grand-challenge's {_TYPE!r}.")
     raw = gathered.raw_points(um_per_unit=np.nan, by_person=False)
     raw = raw if raw.score is not None else replace(raw, by_person=persons(raw.labels))
+    raw = by_programs(raw, [program] * len(raw))
     return replace(raw, unit="mm") if not slide.frame.width else _in_px(raw, slide.frame)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.candidates.outlines import Outlines, region_notes, region_rows
+from wsiamf.candidates.programs import by_programs, is_own
 from wsiamf.candidates.raw import EVERY_SLIDE, ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.candidates.slide_names import SlideNames
 from wsiamf.candidates.sqlite_file import MAGIC, columns_of, opened_readonly, select
@@ -123,6 +124,14 @@ class _Words:
             for person, name in self.persons.items()
         }
 
+    def programs(self, figures: Sequence[int]) -> list[str]:
+        """The program that labelled each figure, where no person did; empty for the others, unlabelled ones too."""
+        found: dict[int, str] = {}
+        for uid, person in self.said:
+            name = self.persons.get(person, "")
+            found[uid] = name if is_own(name) and found.get(uid, name) else ""
+        return [found.get(uid, "") for uid in figures]
+
     def unclear_notes(self) -> tuple[str, ...]:
         """What the user is told of figures that one person put into several classes."""
         n = sum(len(given) > 1 for given in self.said.values())
@@ -200,7 +209,7 @@ def _points(figures: Sequence[_Figure], slides: dict[Any, str], mpp: float, word
         x=centres[:, 0],
         y=centres[:, 1],
         labels=[words.class_name(figure.agreed) for figure in figures],
-        by_person=np.ones(len(figures), dtype=np.bool_),
+        by_person=np.ones(len(figures), dtype=np.bool_),  # but for programs' alone
         score=None,
         ids=[str(figure.uid) for figure in figures],
         faults=faults,
@@ -209,8 +218,9 @@ def _points(figures: Sequence[_Figure], slides: dict[Any, str], mpp: float, word
         person_labels=labels_of,
         persons_are_experts=False,
     )
+    points = by_programs(points, words.programs([figure.uid for figure in figures]))
     regions = region_rows(widths, mpp)
-    notes = (*region_notes(int(regions.sum())), *words.unclear_notes())
+    notes = (*points.notes, *region_notes(int(regions.sum())), *words.unclear_notes())
     return replace(points.take(np.flatnonzero(~regions)), notes=notes)
 
 

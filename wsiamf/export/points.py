@@ -18,6 +18,7 @@ from wsiamf.candidates.columns import EXPERT_PREFIX
 from wsiamf.candidates.identity import candidate_ids
 from wsiamf.candidates.notes import listed_faults
 from wsiamf.candidates.placing import Placement, place
+from wsiamf.candidates.plain import persons
 from wsiamf.candidates.raters import Votes, votes_of
 from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, SlideLike
 from wsiamf.candidates.reading import placement_of, read_points
@@ -156,11 +157,19 @@ def _table(raw: RawPoints) -> pa.Table:
         columns["score"] = pa.array(raw.score, from_pandas=True)
     if any(label is not None for label in raw.labels):
         columns["label"] = pa.array(raw.labels, pa.string())
+    if raw.by_person.tolist() != _taken_for_persons(raw):
+        columns["by_person"] = pa.array(raw.by_person)
     if raw.slides is not None:
         columns["slide"] = pa.array([base_name(name) for name in raw.slides], pa.string())
     for name, given in (raw.person_labels or {}).items():
         columns[EXPERT_PREFIX + name] = pa.array(given, pa.string())
     return pa.table(columns)
+
+
+def _taken_for_persons(raw: RawPoints) -> list[bool]:
+    """Whose points a plain table of the same scores and labels would be taken for a person's."""
+    taken: list[bool] = (persons(raw.labels) & (raw.score is None)).tolist()
+    return taken
 
 
 def _write_parquet(raw: RawPoints, _frame: SlideFrame, out: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from wsiamf.candidates.programs import OWN_PREFIX
 from wsiamf.errors import ExportError
 from wsiamf.files import RUN_RECORD
 from wsiamf.geometry import Bounds, SlideFrame
@@ -53,6 +54,11 @@ class SlideResult:
     def model(self) -> str:
         """Name and hash of the model."""
         return str(self.record["model"]["title"])
+
+    @property
+    def labelled_by(self) -> str:
+        """What a format that names who labelled is to say, so that nobody takes the labels for a person's."""
+        return OWN_PREFIX + self.model
 
     @property
     def frame(self) -> SlideFrame:

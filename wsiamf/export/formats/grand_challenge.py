@@ -1,11 +1,13 @@
 """grand-challenge's "Multiple points" JSON, in mm from the upper left corner of level 0.
 
 A mm is what the slide's file states for each axis, since that is what programs go by that read the points beside it.
-``name`` is the class; ``probability`` the detector's score, as in MIDOG's track 1, and left out where there is none.
+The list's ``name`` is the model's, for grand-challenge allows no key of our own. A point's ``name`` is the class;
+``probability`` the detector's score, as in MIDOG's track 1, and left out where there is none.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +19,7 @@ from wsiamf.export.results import SlideResult
 
 _UM_PER_MM: Final = 1000.0
 _MM_DECIMALS: Final = 6
-_HEAD: Final = '{"name":"Points of interest","type":"Multiple points","version":{"major":1,"minor":0},"points":'
+_HEAD: Final = ',"type":"Multiple points","version":{"major":1,"minor":0},"points":'
 
 
 def _write(path: Path, results: Sequence[SlideResult], options: Options) -> None:
@@ -25,7 +27,7 @@ def _write(path: Path, results: Sequence[SlideResult], options: Options) -> None
     mpp_x, mpp_y = result.frame.mpp_xy
     mm_per_px = mpp_x / _UM_PER_MM, mpp_y / _UM_PER_MM
     with path.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write(_HEAD)
+        stream.write('{"name":' + json.dumps(result.labelled_by, ensure_ascii=False) + _HEAD)
         write_list(stream, (_point(mark, mm_per_px) for mark in iter_marks(result, every_row=options.every_row)))
         stream.write("}\n")
 

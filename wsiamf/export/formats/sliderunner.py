@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from wsiamf.candidates.programs import is_own
 from wsiamf.errors import OutputExistsError
 from wsiamf.export.formats.base import Format, Options
 from wsiamf.export.formats.sqlite_files import new_database
@@ -34,12 +35,11 @@ _TABLES: Final = {
     "Log": "dateTime FLOAT, labelId INTEGER",
 }
 _SPOT: Final = 1
-_PERSON: Final = "wsiamf "
 _UNCHANGED: Final = 0.0  # a time would make equal results differ
 
 
 def _write(path: Path, results: Sequence[SlideResult], options: Options) -> None:
-    persons = {name: number for number, name in enumerate(sorted({_person(result) for result in results}), start=1)}
+    persons = {name: number for number, name in enumerate(sorted({one.labelled_by for one in results}), start=1)}
     with new_database(path) as database:
         for name, columns in _TABLES.items():
             database.execute(f"CREATE TABLE {name} ({_KEY}, {columns})")
@@ -49,10 +49,6 @@ def _write(path: Path, results: Sequence[SlideResult], options: Options) -> None
         database.executemany("INSERT INTO Slides (filename, width, height) VALUES (?, ?, ?)", map(_slide, results))
         for row in _spots(results, persons, options):
             _insert_spot(database, *row)
-
-
-def _person(result: SlideResult) -> str:
-    return _PERSON + result.model
 
 
 def _slide(result: SlideResult) -> tuple[str, int, int]:
@@ -70,7 +66,7 @@ def _spots(
             place = nearest_pixel(mark.x), nearest_pixel(mark.y)
             yield (
                 slide,
-                persons[_person(result)],
+                persons[result.labelled_by],
                 class_ids[mark.class_name],
                 mark.uuid,
                 mark.candidate_id + known,
@@ -107,7 +103,7 @@ def _check_own(existing: Path) -> None:
             names = [str(name) for (name,) in database.execute("SELECT name FROM Persons")]
     except sqlite3.Error:
         names = ["unknown"]
-    strangers = [name for name in names if not name.startswith(_PERSON)]
+    strangers = [name for name in names if not is_own(name)]
     if strangers or not names:
         raise OutputExistsError(
             f"{existing}: is not a database that wsiamf alone labelled ({', '.join(strangers[:3]) or 'no person'}), so "

@@ -1,7 +1,7 @@
 """TIAToolbox's annotation store (``SQLiteStore`` 1.0.1), in level-0 px: a point a figure.
 
 Points stand in ``cx, cy`` with a null geometry, as TIAToolbox itself writes them. ``properties`` holds ``type`` (the
-class, which its viewer colours by), ``color`` (red, green and blue from 0 to 1), the probabilities and the id.
+class, which its viewer colours by), ``color`` (red, green and blue from 0 to 1), the probabilities, the id and who labelled.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def _properties(mark: Mark, result: SlideResult) -> dict[str, Any]:
         **{name: value for name, value in values.items() if value is not None},
         "candidate_id": mark.candidate_id,
         "model": result.model,
+        "labelled_by": result.labelled_by,
     }
 
 
