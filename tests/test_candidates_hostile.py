@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.points_fuzz import LONG, SHORT, bounded_memory, fuzz, hostile_files, refusal, write_zip
+from tests.shared_pages import share_pages
 from tests.sliderunner_files import AREA, POLYGON, Annotation, write_sliderunner
 
+_SLIDERUNNER = ("Slides", "Persons", "Classes", "Annotations", "Annotations_coordinates", "Annotations_label")
 FEATURES = {
     "type": "FeatureCollection",
     "features": [
@@ -120,6 +124,32 @@ def test_hostile_files_are_refused_in_one_line(tmp_path: Path, points_format: st
             assert said.startswith("is empty")
 
 
+@pytest.mark.parametrize("children", [12, 120])
+@pytest.mark.parametrize(
+    ("table", "points_format"), [(t, "sliderunner") for t in _SLIDERUNNER] + [("annotations", "tiatoolbox-db")]
+)
+def test_pages_that_share_children_give_no_rows_without_end(
+    tmp_path: Path, table: str, points_format: str, children: int
+) -> None:
+    path = tmp_path / "endless.sqlite"
+    if points_format == "tiatoolbox-db":
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("CREATE TABLE annotations (id INTEGER PRIMARY KEY, cx, cy, properties)")
+            database.execute("INSERT INTO annotations VALUES (1, 5, 5, '{}')")
+    else:
+        write_sliderunner(path, [Annotation([(10, 20)], said=[(1, 1)])])
+    assert share_pages(path, table, levels=8, children=children) > 10**8
+    with bounded_memory(50):
+        assert "gives more than its size can hold" in refusal(path, points_format=points_format)
+
+
+def test_rows_that_nobody_asked_for_do_not_come_without_end_either(tmp_path: Path) -> None:
+    path = tmp_path / "endless.sqlite"
+    write_sliderunner(path, [Annotation([(10, 20)], slide=2)], slides=["case_1.svs", "b.svs"])
+    share_pages(path, "Annotations", levels=8, children=120)
+    assert "gives more than its size can hold" in refusal(path)
+
+
 def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "bomb.geojson.gz"
     with gzip.GzipFile(path, "wb", mtime=0) as stream:
@@ -127,22 +157,22 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
         for _ in range(200):
             stream.write(b" " * (1 << 20))
     with bounded_memory(20):
-        assert refusal(path).startswith("unpacks to more than 100 times its size")
+        assert refusal(path).startswith("unpacks to more than 64 MiB and 100 times its size")
 
 
 def test_a_zip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.geojson", "w") as stream:
-        stream.write(b'[{"type":"Point","coordinates":[1,')
+        stream.write(b"[")
         for _ in range(200):
-            stream.write(b"0" * (1 << 20))
+            stream.write(b" " * (1 << 20))
     with bounded_memory(400):
         assert "unpacks to more than" in refusal(path)
 
 
 def test_one_endless_value_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "long.geojson"
-    path.write_bytes(b'[{"type":"Point","x":"' + b"a" * (70 << 20))
+    path.write_bytes(b'[{"type":"Point","x":"' + b"a" * (20 << 20))
     assert "one value is longer than" in refusal(path)
 
 

@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.points_fuzz import bounded_memory
 from wsiamf.errors import RegionError
 from wsiamf.geometry import Bounds, SlideFrame
 from wsiamf.regions import Region, read_regions
@@ -112,11 +114,33 @@ def test_overlapping_regions_count_once(write_json: WriteJson) -> None:
         feature({"type": "MultiPolygon", "coordinates": [square(10, 20, 30)["coordinates"]]}),
         {"type": "Feature", "geometry": square(10, 20, 30), "properties": None},
         feature(None) | {"childObjects": [feature(square(10, 20, 30), "tumor")]},
+        feature(None) | {"children": [feature(square(10, 20, 30), "tumor")]},
     ],
-    ids=["collection", "feature", "geometry", "features", "geometries", "multipolygon", "no properties", "child"],
+    ids=[
+        "collection",
+        "feature",
+        "geometry",
+        "features",
+        "geometries",
+        "multipolygon",
+        "no properties",
+        "child",
+        "older child",
+    ],
 )
 def test_every_shape_of_file_that_qupath_reads(write_json: WriteJson, content: Any) -> None:
     assert read_regions(write_json(content), FRAME).geometry.equals(shapely.box(10, 20, 40, 50))
+
+
+def test_no_pipe_and_no_bomb(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.geojson")
+    with pytest.raises(RegionError, match="is not a file"):
+        read_regions(tmp_path / "fifo.geojson", FRAME)
+    with gzip.GzipFile(tmp_path / "bomb.geojson.gz", "wb", mtime=0) as stream:
+        for _ in range(100):
+            stream.write(b" " * (1 << 20))
+    with bounded_memory(150), pytest.raises(RegionError, match="unpacks to more than 64 MiB"):
+        read_regions(tmp_path / "bomb.geojson.gz", FRAME)
 
 
 def test_gzip_and_byte_order_mark(tmp_path: Path) -> None:
@@ -270,7 +294,7 @@ def test_unusable_files_are_named(tmp_path: Path, data: bytes, message: str) -> 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(RegionError, match="no such regions file"):
         read_regions(tmp_path / "absent.geojson", FRAME)
-    with pytest.raises(RegionError, match="cannot be read"):
+    with pytest.raises(RegionError, match="is not a file"):
         read_regions(tmp_path, FRAME)
 
 

@@ -16,8 +16,8 @@ from typing import Final
 from wsiamf.candidates.gathering import Gathered, Vertices
 from wsiamf.candidates.programs import by_programs
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import counted, shown
 from wsiamf.candidates.xml_elements import Start, root_of, xml_events
+from wsiamf.wording import counted, shown
 
 _ROOT: Final = "ASAP_Annotations"
 _POINTS: Final = frozenset({"Dot", "PointSet"})

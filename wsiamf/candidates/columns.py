@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from wsiamf.candidates.raw import Unit
-from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
+from wsiamf.wording import shown
 
 UNITS: Final[tuple[Unit, ...]] = ("px", "um", "mm")
 

@@ -16,8 +16,8 @@ from wsiamf.candidates.point_table import (
     names_several_slides,
     normalised_header,
 )
-from wsiamf.candidates.wording import reason_of
 from wsiamf.errors import CandidateError
+from wsiamf.wording import reason_of
 
 _SEPARATORS = ",;\t"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

@@ -11,7 +11,7 @@ import numpy as np
 from wsiamf.candidates.cells import parse_number
 from wsiamf.candidates.outlines import Outlines, region_notes, region_rows
 from wsiamf.candidates.raw import RawPoints
-from wsiamf.candidates.wording import shown
+from wsiamf.wording import shown
 
 
 class Vertices:

@@ -21,9 +21,9 @@ from wsiamf.candidates.placing import MAX_OUTSIDE_PX
 from wsiamf.candidates.plain import persons
 from wsiamf.candidates.programs import by_programs, is_own
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
 from wsiamf.geometry import SlideFrame
+from wsiamf.wording import shown
 
 _TYPE: Final = "Multiple points"
 _SIGNS: Final = re.compile(rb'"type"\s*:\s*"Multiple points"|"points"\s*:\s*\[\s*\{[^{}]*"point"\s*:')

@@ -23,8 +23,8 @@ from wsiamf.candidates.nuclei import figures_among
 from wsiamf.candidates.plain import joined_faults
 from wsiamf.candidates.point_table import missing_columns
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
+from wsiamf.wording import shown
 
 _COLUMNS: Final = ("x", "y", "name", "color")
 _CLASSES: Final = {

@@ -22,10 +22,10 @@ from wsiamf.candidates.parsed_file import read_once
 from wsiamf.candidates.plain import joined_faults
 from wsiamf.candidates.raw import EVERY_SLIDE, ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.candidates.slide_names import SlideNames
-from wsiamf.candidates.wording import shown
 from wsiamf.classes import MITOTIC_FIGURE, NON_MITOTIC
 from wsiamf.errors import CandidateError
 from wsiamf.slide_names import base_name
+from wsiamf.wording import shown
 
 _NAME = "midog-json"
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.candidates.raw import RawPoints
-from wsiamf.candidates.wording import counted, shown
 from wsiamf.classes import canonical_label
 from wsiamf.errors import CandidateError
+from wsiamf.wording import counted, shown
 
 _LISTED: Final = 3
 

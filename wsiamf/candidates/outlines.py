@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiamf.candidates.wording import counted
+from wsiamf.wording import counted
 
 REGION_UM: Final = 100.0
 FIGURE_UM: Final = 50.0

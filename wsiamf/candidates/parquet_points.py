@@ -18,8 +18,8 @@ from wsiamf.candidates.parsed_file import read_once
 from wsiamf.candidates.plain import plain_points
 from wsiamf.candidates.point_table import PointTable, TableSlides, has_slide_column, names_several_slides
 from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import reason_of
 from wsiamf.errors import CandidateError
+from wsiamf.wording import reason_of
 
 _MAGIC = b"PAR1"
 _NAME = "parquet"

@@ -12,10 +12,10 @@ from wsiamf.candidates.columns import EXPERT_PREFIX, UNITS, coordinate_column
 from wsiamf.candidates.point_table import PointTable, missing_columns, rows_of_slide, slides_of_rows
 from wsiamf.candidates.programs import by_programs
 from wsiamf.candidates.raw import RawPoints, SlideLike, Unit
-from wsiamf.candidates.wording import counted, shown
 from wsiamf.classes import AMF, MITOTIC_FIGURE, NMF, canonical_label
 from wsiamf.errors import CandidateError
 from wsiamf.geometry import SlideFrame
+from wsiamf.wording import counted, shown
 
 # um columns are often rounded, and mpp too: px and um agree within a pixel, or within one part in ten thousand.
 _AGREE_PX = 1.0

@@ -18,11 +18,11 @@ from wsiamf.candidates.columns import EXPERT_PREFIX
 from wsiamf.candidates.json_stream import json_items
 from wsiamf.candidates.nuclei import figures_among, without_cells
 from wsiamf.candidates.outlines import REGION_UM, Outlines, region_notes, region_rows
-from wsiamf.candidates.packed import ZIP_MAGIC, unpacked, unpacked_head
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import counted, shown
 from wsiamf.classes import canonical_label
 from wsiamf.errors import CandidateError
+from wsiamf.packed import ZIP_MAGIC, unpacked, unpacked_head
+from wsiamf.wording import counted, shown
 
 SCORE_NAMES: Final = (
     "score",

@@ -130,7 +130,8 @@ class ListedSlides(Protocol):
         """The slides that the file lists."""
 
     def own(self, slide_name: str) -> Any:
-        """All that one slide's points follow from, as values that JSON has: its own rows and their numbers above all.
+        """All that one slide's points follow from, as values that JSON has (lists as arrays too): its own rows and their
+        numbers above all.
 
         Raises:
             CandidateError: The file does not list the slide, or lists it twice.

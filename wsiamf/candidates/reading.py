@@ -22,11 +22,11 @@ from wsiamf.candidates.parsed_file import points_sha256
 from wsiamf.candidates.placing import MAX_OUTSIDE_PX, Placed, Placement, PointsUnit, place
 from wsiamf.candidates.raters import Votes, rater_notes, votes_of, with_persons
 from wsiamf.candidates.raw import PointsFrame, RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import counted
 from wsiamf.classes import NON_MITOTIC, canonical_label
 from wsiamf.errors import CandidateError, ConfigError
 from wsiamf.statuses import BAD_POINT, BELOW_MIN_SCORE, DUPLICATE, OK, OUTSIDE_ROI
 from wsiamf.statuses import NON_MITOTIC as NON_MITOTIC_ROW
+from wsiamf.wording import counted
 
 COLUMNS: Final = (
     "candidate_id",

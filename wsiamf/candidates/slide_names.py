@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
 from wsiamf.slide_names import base_name, slide_stem
+from wsiamf.wording import shown
 
 
 class SlideNames:

@@ -26,8 +26,6 @@ _ESSENTIAL: Final = frozenset({"cx", "cy", "properties"})
 _CLASS_KEYS: Final = ("type", "class", "label", "classification", "name")
 _PROGRAM: Final = "labelled_by"
 _SCORE_KEYS: Final = ("probability", "prob", "score", "confidence")
-_LEAST_ROW_BYTES: Final = 8
-"""A damaged tree of pages may give the same rows again and again."""
 
 
 def _sniff(path: Path, head: bytes) -> bool:
@@ -42,13 +40,10 @@ def _sniff(path: Path, head: bytes) -> bool:
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
     gathered, programs = Gathered("annotation"), list[str]()
-    n_most = path.stat().st_size // _LEAST_ROW_BYTES
     with opened_readonly(path) as connection:
         if not set(columns_of(connection, _TABLE)) >= _ESSENTIAL:
             raise CandidateError(f"{path}: has no table 'annotations' with cx, cy and properties; no TIAToolbox store.")
-        for key, x, y, properties, area in select(connection, _TABLE, _COLUMNS, order="id"):
-            if len(gathered) > n_most:
-                raise CandidateError(f"{path}: gives more rows than its size can hold; it is damaged, export it again.")
+        for key, x, y, properties, area in select(connection, _TABLE, _COLUMNS):
             known = _properties(properties)
             programs.append(_text((known or {}).get(_PROGRAM)) or "")
             _add(gathered, x, y, known, name=_text(key) or "", area=area)

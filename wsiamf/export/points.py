@@ -22,13 +22,13 @@ from wsiamf.candidates.plain import persons
 from wsiamf.candidates.raters import Votes, votes_of
 from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, SlideLike
 from wsiamf.candidates.reading import placement_of, read_points
-from wsiamf.candidates.wording import counted
 from wsiamf.classes import CLASS_COLORS
 from wsiamf.errors import CandidateError, ConfigError
 from wsiamf.export.qupath import Feature, feature, square_ring, write_features
 from wsiamf.files import atomic_file, refuse_existing
 from wsiamf.geometry import FIGURE_BOX_UM, SlideFrame
 from wsiamf.slide_names import base_name
+from wsiamf.wording import counted
 
 SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".geojson")
 _ROWS_AT_A_TIME: Final = 65_536

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,13 @@ import numpy as np
 import shapely
 
 from wsiamf.errors import RegionError
+from wsiamf.packed import unpacked
 from wsiamf.regions.region import multipolygon
 
 AREA_TYPES = frozenset({"Polygon", "MultiPolygon"})
 _OTHER_TYPES = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString", "GeometryCollection"})
 _NOT_ANNOTATIONS = frozenset({"detection", "cell", "tile", "tmacore", "root"})
-_GZIP_MAGIC = b"\x1f\x8b"
+_CHUNK_BYTES = 1 << 20
 _ELLIPSE_QUAD_SEGMENTS = 64  # 256 vertices: the area falls short by 1e-4
 
 
@@ -26,16 +25,12 @@ def load_json(path: Path) -> Any:
     """The content of a file, gzipped or not.
 
     Raises:
-        RegionError: It is missing, empty, or no JSON.
+        RegionError: It is missing, no file, empty, no JSON, or unpacks to more than ``packed.unpacked`` allows.
     """
-    try:
-        data = path.read_bytes()
-        if data.startswith(_GZIP_MAGIC):
-            data = gzip.decompress(data)
-    except FileNotFoundError as error:
-        raise RegionError(f"{path}: no such regions file; check the path.") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise RegionError(f"{path}: cannot be read ({error}); give a GeoJSON file exported from QuPath.") from error
+    if not path.exists():
+        raise RegionError(f"{path}: no such regions file; check the path.")
+    with unpacked(path, error=RegionError) as stream:
+        data = b"".join(iter(lambda: stream.read(_CHUNK_BYTES), b""))
     if not data.strip():
         raise RegionError(f"{path}: the file is empty; export the annotations from QuPath again.")
     try:
@@ -57,7 +52,7 @@ def features(content: Any, path: Path) -> Iterator[Mapping[str, Any]]:
             waiting.append(_list_of(item, "features", path))
         elif kind == "Feature":
             yield item
-            waiting.append(_list_of(item, "childObjects", path))
+            waiting.append(_list_of(item, "childObjects", path) or _list_of(item, "children", path))
         elif kind in AREA_TYPES | _OTHER_TYPES:
             yield {"type": "Feature", "geometry": item, "properties": {}}
         else:
