@@ -18,6 +18,8 @@ from wsiamf.errors import AgreementError, ConfigError, ExportError
 OWN = {"s1": {"A": (10, 2), "B": (4, 0)}, "s2": {"A": (20, 5)}, "s3": {"A": (7, 1)}, "s4": {"A": (0, 0)}}
 """Slide -> region -> figures and atypical ones that wsiamf counts."""
 
+_ANN = (("s1", "A", 12), ("s1", "B", 5), ("s2", "A", 21), ("s3", "A", 10), ("s4", "A", 1))
+
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
@@ -109,6 +111,29 @@ class TestCompare:
         assert "Regions that no reader counted: s1: B, s4: A." in notes
         assert "ann: 1 regions with a count below the first band are left out of kappa." in notes
         assert any(note.startswith("Fewer than 10 regions") and "ann (mc, 3)" in note for note in notes)
+
+    def test_a_slide_that_nobody_counted_is_named(self, out: Path, tmp_path: Path) -> None:
+        path = out / "s4" / "summary.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "regions": []}))
+        notes = compare(out, counts_file(tmp_path, "s1,ann,A,12,3", "s2,ann,,40,8"))["notes"]
+        assert "Slides that no reader counted: s4." in notes
+        assert "Regions that no reader counted: s1: B, s2: A, s3: A." in notes
+
+    def test_why_an_interval_is_missing(self, out: Path, tmp_path: Path) -> None:
+        rows = ("s1,ann,A,12,", "s2,ann,A,22,", "s3,ann,A,9,", "s4,ann,A,2,")  # always two more
+        one = comparison(compare(out, counts_file(tmp_path, *rows)), "mc", "ann")
+        assert one["icc_2_1_interval_status"] == "not estimable: no error variance: the raters differ by a constant"
+
+    def test_the_icc_of_fewer_regions_says_so(self, out: Path, tmp_path: Path) -> None:
+        rows = [f"{slide},ann,{region},{n},{n // 9}" for slide, region, n in _ANN] + [
+            "s1,bob,A,9,",
+            "s2,bob,A,18,",
+            "s3,bob,A,6,",
+        ]
+        found = compare(out, counts_file(tmp_path, *rows))
+        lines = {tuple(line.split()[:2]): line for line in agreement_table(found).splitlines()}
+        assert lines["mc", "mean"].endswith(", n 3")
+        assert ", n " not in lines["mc", "ann"]
 
     def test_regions_of_one_slide_are_not_independent(self, out: Path, tmp_path: Path) -> None:
         rows = ("s1,ann,A,12,3", "s1,ann,B,4,1", "s2,ann,A,3,1")

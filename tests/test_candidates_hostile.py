@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
+import time
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.points_fuzz import LONG, SHORT, bounded_memory, fuzz, hostile_files, refusal, write_zip
@@ -163,11 +167,31 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
 def test_a_zip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.geojson", "w") as stream:
-        stream.write(b"[")
+        stream.write(b'{"type":"FeatureCollection","features":[')
         for _ in range(200):
             stream.write(b" " * (1 << 20))
     with bounded_memory(400):
         assert "unpacks to more than" in refusal(path)
+
+
+def test_more_rows_than_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "many.parquet"
+    table = pa.table(
+        {"x": pa.DictionaryArray.from_arrays(np.zeros(21_000_000, np.int8), [1.0]), "y": np.zeros(21_000_000, np.int8)}
+    )
+    pq.write_table(table, path, compression="zstd")
+    assert path.stat().st_size < 1 << 20
+    with bounded_memory(20):
+        assert refusal(path).startswith("holds 21,000,000 rows; at most 20,000,000 are read")
+
+
+def test_the_nearest_of_many_names_is_found_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    names = [f"crop_{number}.png" for number in range(50_000)] + ["b" * 30_000]
+    path.write_text("filename,x,y\n" + "".join(f"{name},1,2\n" for name in names))
+    start = time.process_time()
+    assert "the nearest of its 50,001 names is" in refusal(path)
+    assert time.process_time() - start < 5  # all of them took minutes
 
 
 def test_one_endless_value_is_refused(tmp_path: Path) -> None:

@@ -95,6 +95,24 @@ def test_packed_files(tmp_path: Path) -> None:
         assert (positions(found), found.format) == ([(10.0, 20.0)], "qupath-geojson")
 
 
+def older(kind: str, x: float, **properties: Any) -> dict[str, Any]:
+    return feature(point(x, 10), f"Path{kind}Object", classification={"name": "AMF", "colorRGB": -1}, **properties)
+
+
+def test_files_of_older_versions_have_the_kind_where_the_id_belongs(tmp_path: Path) -> None:
+    found = read(tmp_path, older("Detection", 10), older("Annotation", 500), older("Cell", 900), older("TMACore", 1300))
+    assert found.table["candidate_id"].tolist() == ["1", "2", "3"]
+    assert found.table["by_person"].tolist() == [False, True, False]
+    assert "1 tile or core of QuPath left out" in found.notes
+
+
+def test_objects_without_an_id_among_others(tmp_path: Path) -> None:
+    several = {"type": "MultiPoint", "coordinates": [[100, 100], [900, 900]]}
+    found = read(tmp_path, feature(point(1, 2), "a"), feature(point(500, 2)), feature(several))
+    assert found.table["candidate_id"].tolist() == ["1", "2", "3/1", "3/2"]
+    assert "3 objects without an id: all objects are called by their numbers in the file" in found.notes
+
+
 def parts(*places: tuple[float, float], side: float = 40.0) -> dict[str, Any]:
     return {"type": "MultiPolygon", "coordinates": [square(*place, side)["coordinates"] for place in places]}
 

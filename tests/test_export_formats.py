@@ -335,6 +335,45 @@ class TestFiles:
         assert any(f"labelled by '{'wsiamf ' * ('midog' not in to)}{MODEL}'" in note for note in found.notes)
         assert not found.votes
 
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ("UPDATE Annotations SET lastModified = 1.7e9 WHERE uid = 2", "annotations are changed"),
+            ("UPDATE Annotations SET deleted = 1 WHERE uid = 2", "annotations are changed or deleted"),
+            ("INSERT INTO Log (dateTime, labelId) VALUES (1, 1)", "its log has entries"),
+            ("CREATE TRIGGER seen AFTER INSERT ON Log BEGIN SELECT 1; END", "SlideRunner has opened it"),
+        ],
+    )
+    def test_a_database_that_was_worked_on_is_never_replaced(
+        self, results: Path, tmp_path: Path, change: str, said: str
+    ) -> None:
+        (path,) = export_results(results, "sliderunner", target=tmp_path / "labels.sqlite")
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute(change)
+        before = path.read_bytes()
+        with pytest.raises(OutputExistsError, match=said):
+            export_results(results, "sliderunner", target=path, overwrite=True)
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("to", ["sliderunner", "tiatoolbox"])
+    @pytest.mark.parametrize("ending", ["-wal", "-journal"])
+    def test_nothing_is_put_beside_the_changes_of_another_program(
+        self, results: Path, tmp_path: Path, to: str, ending: str
+    ) -> None:
+        (path,) = export_results(results, to, target=tmp_path)
+        beside = path.with_name(path.name + ending)
+        beside.write_bytes(b"changes")
+        before = path.read_bytes()
+        with pytest.raises(OutputExistsError, match="close the program that has it open"):
+            export_results(results, to, target=tmp_path, overwrite=True)
+        path.unlink()
+        with pytest.raises(OutputExistsError, match="close the program"):  # a new file would get the old changes
+            export_results(results, to, target=tmp_path)
+        assert not path.exists()
+        path.write_bytes(before)
+        beside.write_bytes(b"")
+        export_results(results, to, target=tmp_path, overwrite=True)
+
     def test_what_a_person_adds_is_a_persons(self, tmp_path: Path) -> None:
         folder = write_results(tmp_path / "slide", made_table(6).assign(score=None))
         slide = NamedSlide("case 1.svs", FRAME)

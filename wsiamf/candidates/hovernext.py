@@ -116,4 +116,4 @@ def _downsample(mpp: float, path: Path) -> float:
 
 
 TABLE_READER = Reader(name="hovernext-tsv", frame="qupath", sniff=_sniff_table, read=_read_table)
-NUCLEI_READER = Reader(name="hovernext-json", frame="qupath", sniff=_sniff_nuclei, read=_read_nuclei)
+NUCLEI_READER = Reader(name="hovernext-json", frame="qupath", sniff=_sniff_nuclei, read=_read_nuclei, states_unit=True)

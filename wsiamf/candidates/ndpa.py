@@ -103,4 +103,4 @@ def _placed(raw: RawPoints, path: Path, slide: SlideLike) -> RawPoints:
     )
 
 
-READER = Reader(name="ndpa", frame="level0", sniff=_sniff, read=_read)
+READER = Reader(name="ndpa", frame="level0", sniff=_sniff, read=_read, states_unit=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from wsiamf.candidates.columns import EXPERT_PREFIX
 from wsiamf.candidates.json_stream import json_items
 from wsiamf.candidates.nuclei import figures_among, without_cells
-from wsiamf.candidates.outlines import REGION_UM, Outlines, region_notes, region_rows
+from wsiamf.candidates.outlines import REGION_UM, Outlines, may_hold_regions, region_notes, region_rows
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 from wsiamf.classes import canonical_label
 from wsiamf.errors import CandidateError
@@ -42,6 +42,8 @@ _TYPES: Final = (
     *("MultiLineString", "GeometryCollection"),
 )
 _TYPE: Final = re.compile(rb'"type"\s*:\s*"(' + "|".join(_TYPES).encode() + rb')"')
+_TYPE_IN_ID: Final = re.compile("Path(Annotation|Detection|Cell|Tile|TMACore|Root)Object")
+"""QuPath 0.3 and older write the kind of object where the id belongs."""
 _NOT_OBJECTS: Final = frozenset({"tile", "tmacore", "root"})
 _NOT_PERSONS: Final = frozenset({"detection", "cell"})
 
@@ -106,6 +108,7 @@ class _Found:
     labels: list[str | None] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    numbers: list[str] = field(default_factory=list)
     is_annotation: list[bool] = field(default_factory=list)
     is_cell: list[bool] = field(default_factory=list)
     faults: dict[int, str] = field(default_factory=dict)
@@ -121,7 +124,7 @@ class _Found:
             raise CandidateError(
                 f"{self.path}: object {self.n_objects}: its properties are {shown(properties)}; export it again."
             )
-        kind = _object_type(properties)
+        kind = _object_type(feature, properties)
         if kind in _NOT_OBJECTS:
             self.n_left_out += 1
             return
@@ -140,7 +143,9 @@ class _Found:
             self.rows.append(self.n_objects)
             self.labels.append(label)
             self.scores.append(score)
-            self.ids.append(f"{identity}/{number}" if identity and len(objects) > 1 else identity)
+            part = f"/{number}" if len(objects) > 1 else ""
+            self.ids.append(identity and identity + part)
+            self.numbers.append(f"{self.n_objects}{part}")
             self.is_annotation.append(kind not in _NOT_PERSONS and not are_cells)
             self.is_cell.append(are_cells)
             if experts:
@@ -160,17 +165,25 @@ class _Found:
             labels=self.labels,
             by_person=is_annotation & np.isnan(score),
             score=None if np.isnan(score).all() else score,
-            ids=self.ids,
+            ids=self.ids if all(self.ids) else self.numbers,
             faults=self.faults,
             row_word="object",
             person_labels=self._person_labels(),
         )
-        is_region = region_rows(np.where(is_annotation, widths, 0.0), self.mpp)
+        drawn_widths = np.where(is_annotation, widths, 0.0)
+        is_region = region_rows(drawn_widths, self.mpp)
         notes = region_notes(int(is_region.sum()))
+        if any(self.ids) and not all(self.ids):
+            n = self.ids.count("")
+            notes = (
+                *notes,
+                f"{counted(n, 'object')} without an id: all objects are called by their numbers in the file",
+            )
         if self.n_left_out:
             notes = (*notes, f"{counted(self.n_left_out, 'tile or core')} of QuPath left out")
         kept = ~is_region
         points = replace(points.take(np.flatnonzero(kept)), notes=notes)
+        points = replace(points, may_hold_regions=may_hold_regions(drawn_widths, self.mpp))
         return self._figures(points, np.asarray(self.is_cell, dtype=np.bool_)[kept])
 
     def _figures(self, points: RawPoints, is_cell: NDArray[np.bool_]) -> RawPoints:
@@ -252,15 +265,18 @@ def _touch(xy: NDArray[np.float64], starts: NDArray[np.int64]) -> bool:
 def _identity(feature: _Json, metadata: _Json) -> str:
     """The id that wsiamf wrote beside QuPath's UUID, else the feature's own."""
     for name in (metadata.get("candidate_id"), feature.get("id")):
-        if isinstance(name, str | int) and not isinstance(name, bool):
+        if isinstance(name, str | int) and not isinstance(name, bool) and not _TYPE_IN_ID.fullmatch(str(name)):
             return str(name)
     return ""
 
 
-def _object_type(properties: _Json) -> str:
+def _object_type(feature: _Json, properties: _Json) -> str:
     # QuPath reads the same three keys, in this order, and takes a missing or unknown word for an annotation.
     word = properties.get("objectType") or properties.get("object_type") or properties.get("type")
-    return word.lower() if isinstance(word, str) else ""
+    if not isinstance(word, str):
+        older = _TYPE_IN_ID.fullmatch(str(feature.get("id")))
+        word = older[1] if older else ""
+    return word.lower()
 
 
 def _class_name(properties: _Json) -> str | None:

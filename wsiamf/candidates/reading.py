@@ -195,6 +195,11 @@ def placement_of(
         ConfigError: An option holds a wrong value.
     """
     _check_placing(points_frame, points_unit, points_scale)
+    if reader.states_unit and points_unit != "auto":
+        raise ConfigError(
+            f"--points-unit {points_unit}: {reader.name} has a unit of its own, from which the points were made "
+            "px; leave the option out."
+        )
     return Placement(
         frame=reader.frame if points_frame == "auto" else points_frame,
         unit=raw.unit if points_unit == "auto" else points_unit,

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiamf.candidates.outlines import Outlines, region_notes, region_rows
+from wsiamf.candidates.outlines import Outlines, may_hold_regions, region_notes, region_rows
 from wsiamf.candidates.programs import by_programs, is_own
 from wsiamf.candidates.raw import EVERY_SLIDE, ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.candidates.slide_names import SlideNames
@@ -233,6 +233,7 @@ def _points(figures: Sequence[_Figure], slides: dict[Any, str], mpp: float, word
         slides=[slides.get(figure.slide, "") for figure in figures],
         person_labels=labels_of,
         persons_are_experts=False,
+        may_hold_regions=may_hold_regions(widths, mpp),
     )
     points = by_programs(points, words.programs([figure.uid for figure in figures]))
     regions = region_rows(widths, mpp)

@@ -22,7 +22,7 @@ MAGIC: Final = b"SQLite format 3\0"
 _LEAST_ROW_BYTES: Final = 8
 _MOST_STEPS_A_BYTE: Final = 50
 """A whole file of rows of eight bytes takes ten for each select; the largest stores of annotations take less than one."""
-_STEPS_ALWAYS_ALLOWED: Final = 20_000_000
+_STEPS_ALWAYS_ALLOWED: Final = 5_000_000
 _STEPS_AT_A_TIME: Final = 100_000
 _TOO_MANY: Final = "it gives more than its size can hold, so it is damaged"
 

@@ -108,6 +108,8 @@ def _check_slide(raw: RawPoints, slide: SlideLike, placement: Placement, path: P
         reason = f"the coordinates are in {placement.unit}, which needs its mpp"
     elif placement.frame != "level0":
         reason = "the coordinates count from the corner of its bounds"
+    elif raw.may_hold_regions:
+        reason = "some outlines may be regions of tissue and not figures, which its mpp tells"
     elif placement.flip_y:
         reason = "--points-flip-y needs its height"
     elif any(np.isnan(raw.x[index]) for index in range(len(raw)) if index not in raw.faults):

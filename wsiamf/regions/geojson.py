@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from wsiamf.regions.region import multipolygon
 AREA_TYPES = frozenset({"Polygon", "MultiPolygon"})
 _OTHER_TYPES = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString", "GeometryCollection"})
 _NOT_ANNOTATIONS = frozenset({"detection", "cell", "tile", "tmacore", "root"})
+_TYPE_IN_ID = re.compile("Path(Annotation|Detection|Cell|Tile|TMACore|Root)Object")
 _CHUNK_BYTES = 1 << 20
 _ELLIPSE_QUAD_SEGMENTS = 64  # 256 vertices: the area falls short by 1e-4
 
@@ -78,10 +80,12 @@ def parts_of(feature: Mapping[str, Any], number: int, path: Path) -> tuple[dict[
     return properties, geometry
 
 
-def is_annotation(properties: Mapping[str, Any]) -> bool:
-    """Whether QuPath takes an object for an annotation."""
+def is_annotation(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
+    """Whether QuPath takes an object for an annotation; its versions up to 0.3 wrote the kind where the id belongs."""
     # QuPath reads the same three keys, in this order, and takes a missing or unknown word for an annotation.
     word = properties.get("objectType") or properties.get("object_type") or properties.get("type")
+    if not word and (older := _TYPE_IN_ID.fullmatch(str(feature.get("id")))):
+        word = older[1]
     return str(word).lower() not in _NOT_ANNOTATIONS
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wsiamf.export.formats.base import Format, Options
-from wsiamf.export.formats.sqlite_files import new_database
+from wsiamf.export.formats.sqlite_files import SIDE_FILES, new_database
 from wsiamf.export.marks import Mark, iter_marks
 from wsiamf.export.results import SlideResult
 
@@ -58,4 +58,4 @@ def _properties(mark: Mark, result: SlideResult) -> dict[str, Any]:
     }
 
 
-FORMAT: Final = Format(name="tiatoolbox", suffix=".db", write=_write)
+FORMAT: Final = Format(name="tiatoolbox", suffix=".db", write=_write, side_files=SIDE_FILES)
