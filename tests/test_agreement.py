@@ -125,12 +125,8 @@ class TestCompare:
         assert one["icc_2_1_interval_status"] == "not estimable: no error variance: the raters differ by a constant"
 
     def test_the_icc_of_fewer_regions_says_so(self, out: Path, tmp_path: Path) -> None:
-        rows = [f"{slide},ann,{region},{n},{n // 9}" for slide, region, n in _ANN] + [
-            "s1,bob,A,9,",
-            "s2,bob,A,18,",
-            "s3,bob,A,6,",
-        ]
-        found = compare(out, counts_file(tmp_path, *rows))
+        ann = [f"{slide},ann,{region},{n}," for slide, region, n in _ANN]
+        found = compare(out, counts_file(tmp_path, *ann, "s1,bob,A,9,", "s2,bob,A,18,", "s3,bob,A,6,"))
         lines = {tuple(line.split()[:2]): line for line in agreement_table(found).splitlines()}
         assert lines["mc", "mean"].endswith(", n 3")
         assert ", n " not in lines["mc", "ann"]

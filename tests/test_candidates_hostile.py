@@ -176,10 +176,8 @@ def test_a_zip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
 
 def test_more_rows_than_are_read(tmp_path: Path) -> None:
     path = tmp_path / "many.parquet"
-    table = pa.table(
-        {"x": pa.DictionaryArray.from_arrays(np.zeros(21_000_000, np.int8), [1.0]), "y": np.zeros(21_000_000, np.int8)}
-    )
-    pq.write_table(table, path, compression="zstd")
+    same = np.zeros(21_000_000, np.int8)
+    pq.write_table(pa.table({"x": same, "y": same}), path, compression="zstd")
     assert path.stat().st_size < 1 << 20
     with bounded_memory(20):
         assert refusal(path).startswith("holds 21,000,000 rows; at most 20,000,000 are read")

@@ -313,16 +313,13 @@ def test_an_outline_that_may_be_a_region_needs_the_slide(tmp_path: Path) -> None
     ("name", "text"),
     [
         ("a.json", '{"type": "Multiple points", "points": [{"point": [0.5, 0.5, 0]}]}'),
-        (
-            "a.ndpa",
-            '<annotations><ndpviewstate><annotation type="pin"><x>1</x><y>1</y></annotation></ndpviewstate></annotations>',
-        ),
+        ("a.ndpa", "<annotations></annotations>"),
     ],
 )
 def test_a_format_with_its_own_unit_takes_no_other(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
-    for slide in (SLIDE, NamedSlide()):
-        slide = NamedSlide("a", replace(slide.frame, centre_offset_nm=(0.0, 0.0)))
+    for frame in (SLIDE.frame, NamedSlide().frame):
+        slide = NamedSlide("a", replace(frame, centre_offset_nm=(0.0, 0.0)))
         with pytest.raises(ConfigError, match=r"--points-unit mm: .* has a unit of its own"):
             inspect_points(tmp_path / name, slide, points_unit="mm")
 
