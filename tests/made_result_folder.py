@@ -49,6 +49,7 @@ def write_results(
         "width": frame.width,
         "height": frame.height,
         "mpp": frame.mpp,
+        "mpp_stated": None if frame.stated_mpp_xy is None else list(frame.stated_mpp_xy),
         "bounds": {"x": bounds.x, "y": bounds.y, "width": bounds.width, "height": bounds.height},
         "fingerprint": fingerprint,
     }

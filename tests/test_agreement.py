@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from wsiamf.errors import AgreementError, ConfigError, ExportError
 
 OWN = {"s1": {"A": (10, 2), "B": (4, 0)}, "s2": {"A": (20, 5)}, "s3": {"A": (7, 1)}, "s4": {"A": (0, 0)}}
 """Slide -> region -> figures and atypical ones that wsiamf counts."""
+
+_ANN = (("s1", "A", 12), ("s1", "B", 5), ("s2", "A", 21), ("s3", "A", 10), ("s4", "A", 1))
 
 
 @pytest.fixture
@@ -109,6 +112,25 @@ class TestCompare:
         assert "ann: 1 regions with a count below the first band are left out of kappa." in notes
         assert any(note.startswith("Fewer than 10 regions") and "ann (mc, 3)" in note for note in notes)
 
+    def test_a_slide_that_nobody_counted_is_named(self, out: Path, tmp_path: Path) -> None:
+        path = out / "s4" / "summary.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "regions": []}))
+        notes = compare(out, counts_file(tmp_path, "s1,ann,A,12,3", "s2,ann,,40,8"))["notes"]
+        assert "Slides that no reader counted: s4." in notes
+        assert "Regions that no reader counted: s1: B, s2: A, s3: A." in notes
+
+    def test_why_an_interval_is_missing(self, out: Path, tmp_path: Path) -> None:
+        rows = ("s1,ann,A,12,", "s2,ann,A,22,", "s3,ann,A,9,", "s4,ann,A,2,")  # always two more
+        one = comparison(compare(out, counts_file(tmp_path, *rows)), "mc", "ann")
+        assert one["icc_2_1_interval_status"] == "not estimable: no error variance: the raters differ by a constant"
+
+    def test_the_icc_of_fewer_regions_says_so(self, out: Path, tmp_path: Path) -> None:
+        ann = [f"{slide},ann,{region},{n}," for slide, region, n in _ANN]
+        found = compare(out, counts_file(tmp_path, *ann, "s1,bob,A,9,", "s2,bob,A,18,", "s3,bob,A,6,"))
+        lines = {tuple(line.split()[:2]): line for line in agreement_table(found).splitlines()}
+        assert lines["mc", "mean"].endswith(", n 3")
+        assert ", n " not in lines["mc", "ann"]
+
     def test_regions_of_one_slide_are_not_independent(self, out: Path, tmp_path: Path) -> None:
         rows = ("s1,ann,A,12,3", "s1,ann,B,4,1", "s2,ann,A,3,1")
         assert any("3 regions lie on 2 slides" in note for note in compare(out, counts_file(tmp_path, *rows))["notes"])
@@ -125,7 +147,7 @@ class TestCompare:
             compare(tmp_path / "gone", counts_file(tmp_path, "s9,ann,A,12,3"))
 
     def test_one_slide_under_two_names(self, out: Path, tmp_path: Path) -> None:
-        with pytest.raises(AgreementError, match=r"rows 2 and 3: ann counted A of s1 twice, under two names"):
+        with pytest.raises(AgreementError, match=r"rows 1 and 2: ann counted A of s1 twice, under two names"):
             compare(out, counts_file(tmp_path, "s1,ann,A,12,3", "s1.svs,ann,A,12,3"))
 
     @pytest.mark.parametrize("bands", [(5,), (0, 7, 7), (-1, 3), (7, 0)])
@@ -138,15 +160,15 @@ class TestCounts:
     @pytest.mark.parametrize(
         ("rows", "words"),
         [
-            (["s1,ann,A,12.5,3"], r"row 2: mc is '12.5'; expected a whole number"),
-            (["s1,ann,A,5,x"], r"row 2: amc is 'x'"),
-            (["s1,ann,A,-1,"], r"row 2: mc is '-1'"),
-            (["s1,ann,A,99999999999999999999,"], r"row 2: mc is"),
-            (["s1,ann,A,²,"], r"row 2: mc is '²'"),
-            (["s1,ann,A,,1"], r"row 2: mc is ''"),
-            (["s1,ann,A,3,4"], r"row 2: 4 atypical of 3"),
-            (["s1,,A,3,1"], r"row 2: reader is empty"),
-            (["s1,ann,A,3,1", "s1,ann,A,4,1"], r"rows 2 and 3: ann counted A of s1 twice"),
+            (["s1,ann,A,12.5,3"], r"row 1: mc is '12.5'; expected a whole number"),
+            (["s1,ann,A,5,x"], r"row 1: amc is 'x'"),
+            (["s1,ann,A,-1,"], r"row 1: mc is '-1'"),
+            (["s1,ann,A,99999999999999999999,"], r"row 1: mc is"),
+            (["s1,ann,A,²,"], r"row 1: mc is '²'"),
+            (["s1,ann,A,,1"], r"row 1: mc is ''"),
+            (["s1,ann,A,3,4"], r"row 1: 4 atypical of 3"),
+            (["s1,,A,3,1"], r"row 1: reader is empty"),
+            (["s1,ann,A,3,1", "s1,ann,A,4,1"], r"rows 1 and 2: ann counted A of s1 twice"),
             ([], r"holds no counts"),
         ],
     )
@@ -157,7 +179,7 @@ class TestCounts:
     def test_no_table(self, tmp_path: Path) -> None:
         with pytest.raises(AgreementError, match="no such file of counts"):
             read_counts(tmp_path / "gone.csv")
-        with pytest.raises(AgreementError, match="cannot be read as CSV"):
+        with pytest.raises(AgreementError, match="is not a file"):
             read_counts(tmp_path)
         (tmp_path / "a.csv").write_text("case,reader,mc\n")
         with pytest.raises(AgreementError, match="has no column case_id"):
@@ -165,6 +187,28 @@ class TestCounts:
         (tmp_path / "b.csv").write_bytes(b"case_id,reader,mc\n\xff\xfe,a,1\n")
         with pytest.raises(AgreementError, match="UTF-8"):
             read_counts(tmp_path / "b.csv")
+
+    @pytest.mark.parametrize("separator", [",", ";", "\t"])
+    def test_other_columns_mean_nothing(self, tmp_path: Path, separator: str) -> None:
+        rows = (["", "case_id", "reader", "mc"], ["0", "s1", "ann", "10"], ["5", "s2", "ann", "12"])  # of df.to_csv()
+        (tmp_path / "a.csv").write_text("\n".join(map(separator.join, rows)), encoding="utf-8")
+        assert [(one.case_id, one.mc, one.amc, one.region) for one in read_counts(tmp_path / "a.csv")] == [
+            ("s1", 10, None, ""),
+            ("s2", 12, None, ""),
+        ]
+
+    def test_more_cells_than_the_header(self, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_text("case_id,reader,region,mc\ns1,ann,A,3\ns2,ann,A,3,5\n", encoding="utf-8")
+        with pytest.raises(AgreementError, match=r"a.csv: row 2 has 5 cells, the header 4"):
+            read_counts(tmp_path / "a.csv")
+
+    def test_no_file_that_can_be_read(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "fifo.csv")
+        with pytest.raises(AgreementError, match="is not a file"):
+            read_counts(tmp_path / "fifo.csv")
+        (tmp_path / "empty.csv").touch()
+        with pytest.raises(AgreementError, match="is empty; expected a header"):
+            read_counts(tmp_path / "empty.csv")
 
     def test_without_region_and_amc(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("\ufeffMC, Reader ,case_id\n3,ann,s1\n", encoding="utf-8")

@@ -50,7 +50,19 @@ class TestIcc:
     def test_whole_agreement_has_no_interval(self) -> None:
         found = icc_2_1([[1, 1], [4, 4], [9, 9]])
         assert found is not None
-        assert (found.value, found.interval) == (1.0, None)
+        assert (found.value, found.interval, found.reason) == (1.0, None, "the counts agree wholly")
+
+    @pytest.mark.parametrize(
+        ("ratings", "reason"),
+        [
+            ([[0, 5], [3, 8], [6, 11]], "no error variance: the raters differ by a constant"),
+            ([[0, 0, 3], [0, 0, 4], [0, 3, 0]], "fewer than one degree of freedom"),
+        ],
+    )
+    def test_why_there_is_no_interval(self, ratings: list[list[int]], reason: str) -> None:
+        found = icc_2_1(ratings)
+        assert found is not None
+        assert (found.interval, found.reason) == (None, reason)
 
     def test_a_constant_bias_counts_as_disagreement(self) -> None:
         found = icc_2_1([[0, 5], [3, 8], [6, 11]])

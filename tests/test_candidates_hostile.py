@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
+import time
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.points_fuzz import LONG, SHORT, bounded_memory, fuzz, hostile_files, refusal, write_zip
+from tests.shared_pages import share_pages
 from tests.sliderunner_files import AREA, POLYGON, Annotation, write_sliderunner
 
+_SLIDERUNNER = ("Slides", "Persons", "Classes", "Annotations", "Annotations_coordinates", "Annotations_label")
 FEATURES = {
     "type": "FeatureCollection",
     "features": [
@@ -120,6 +128,32 @@ def test_hostile_files_are_refused_in_one_line(tmp_path: Path, points_format: st
             assert said.startswith("is empty")
 
 
+@pytest.mark.parametrize("children", [12, 120])
+@pytest.mark.parametrize(
+    ("table", "points_format"), [(t, "sliderunner") for t in _SLIDERUNNER] + [("annotations", "tiatoolbox-db")]
+)
+def test_pages_that_share_children_give_no_rows_without_end(
+    tmp_path: Path, table: str, points_format: str, children: int
+) -> None:
+    path = tmp_path / "endless.sqlite"
+    if points_format == "tiatoolbox-db":
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("CREATE TABLE annotations (id INTEGER PRIMARY KEY, cx, cy, properties)")
+            database.execute("INSERT INTO annotations VALUES (1, 5, 5, '{}')")
+    else:
+        write_sliderunner(path, [Annotation([(10, 20)], said=[(1, 1)])])
+    assert share_pages(path, table, levels=8, children=children) > 10**8
+    with bounded_memory(50):
+        assert "gives more than its size can hold" in refusal(path, points_format=points_format)
+
+
+def test_rows_that_nobody_asked_for_do_not_come_without_end_either(tmp_path: Path) -> None:
+    path = tmp_path / "endless.sqlite"
+    write_sliderunner(path, [Annotation([(10, 20)], slide=2)], slides=["case_1.svs", "b.svs"])
+    share_pages(path, "Annotations", levels=8, children=120)
+    assert "gives more than its size can hold" in refusal(path)
+
+
 def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "bomb.geojson.gz"
     with gzip.GzipFile(path, "wb", mtime=0) as stream:
@@ -127,22 +161,40 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
         for _ in range(200):
             stream.write(b" " * (1 << 20))
     with bounded_memory(20):
-        assert refusal(path).startswith("unpacks to more than 100 times its size")
+        assert refusal(path).startswith("unpacks to more than 64 MiB and 100 times its size")
 
 
 def test_a_zip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.geojson", "w") as stream:
-        stream.write(b'[{"type":"Point","coordinates":[1,')
+        stream.write(b'{"type":"FeatureCollection","features":[')
         for _ in range(200):
-            stream.write(b"0" * (1 << 20))
+            stream.write(b" " * (1 << 20))
     with bounded_memory(400):
         assert "unpacks to more than" in refusal(path)
 
 
+def test_more_rows_than_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "many.parquet"
+    same = np.zeros(21_000_000, np.int8)
+    pq.write_table(pa.table({"x": same, "y": same}), path, compression="zstd")
+    assert path.stat().st_size < 1 << 20
+    with bounded_memory(20):
+        assert refusal(path).startswith("holds 21,000,000 rows; at most 20,000,000 are read")
+
+
+def test_the_nearest_of_many_names_is_found_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    names = [f"crop_{number}.png" for number in range(50_000)] + ["b" * 30_000]
+    path.write_text("filename,x,y\n" + "".join(f"{name},1,2\n" for name in names))
+    start = time.process_time()
+    assert "the nearest of its 50,001 names is" in refusal(path)
+    assert time.process_time() - start < 5  # all of them took minutes
+
+
 def test_one_endless_value_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "long.geojson"
-    path.write_bytes(b'[{"type":"Point","x":"' + b"a" * (70 << 20))
+    path.write_bytes(b'[{"type":"Point","x":"' + b"a" * (20 << 20))
     assert "one value is longer than" in refusal(path)
 
 

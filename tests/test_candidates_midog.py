@@ -207,6 +207,24 @@ def test_coco_keys_decide_where_both_readings_fit(tmp_path: Path) -> None:
     assert read(tmp_path, content).table["x"].tolist() == [35.0]
 
 
+def test_coco_keys_do_not_outweigh_the_boxes(tmp_path: Path) -> None:
+    content = coco([100, 200, 150, 250], [300, 310, 350, 360])
+    del content["images"][0]["width"], content["images"][0]["height"]
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = 0
+    with pytest.raises(CandidateError, match=r"may be two corners, as their likeness says.*state 'area'"):
+        read(tmp_path, content)
+    content["annotations"][0]["bbox"] = [5000, 6000, 5050, 6050]  # no figure is 5,000 px wide
+    assert read(tmp_path, content, skip_bad_points=True).table["x"][1] == 325.0
+
+
+def test_ids_that_a_program_wrote_as_floats(tmp_path: Path) -> None:
+    content = coco([100, 200, 150, 250], [300, 310, 350, 360])
+    content["annotations"][0] |= {"category_id": 2.0, "image_id": 1.0}
+    found = read(tmp_path, content, include_non_mitotic=True)
+    assert found.table["source_label"].tolist() == ["non-mitotic", "mitotic figure"]
+
+
 def test_whole_of_midog_pp_turned_into_coco(midog_pp: dict[str, Any], tmp_path: Path) -> None:
     def sized(box: list[float]) -> list[float]:
         return [box[0], box[1], box[2] - box[0], box[3] - box[1]]

@@ -194,6 +194,9 @@ def test_grand_challenge_points_that_can_only_be_px(tmp_path: Path) -> None:
         b'{"type": "Multiple points", "points": [{"point": [0.5, 0.25, 0]}], "version": {"major": 1, "minor": 0}}'
     )
     assert positions(read(tmp_path, nameless)) == [(2000, 1000)]  # as MIDOG's first reference detector wrote them
+    assert read(tmp_path, made.grand_challenge([])).notes == ()
+    of_another = [{"name": "mitotic figure", "point": [x, y, 0]} for x, y in ((12.5, 8.1), (20.3, 9.9), (31.0, 14.2))]
+    assert "3 points cannot be used" in refused(tmp_path, made.grand_challenge(of_another))
     elsewhere = made.grand_challenge([{"name": "mitotic figure", "point": [1e5, 1, 0]}])
     assert "point 1: (4e+08, 4000) lies off the slide" in refused(tmp_path, elsewhere)
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.points_fuzz import MRXS, SLIDE, positions, refusal, slide_of, write_zip
 from wsiamf.candidates import Candidates, read_candidates
 from wsiamf.candidates.outlines import Outlines
+from wsiamf.errors import CandidateError
 
 REAL = "annotations/qupath05_export.geojson"
 
@@ -92,6 +93,55 @@ def test_packed_files(tmp_path: Path) -> None:
     for path in (packed, zipped, mark):
         found = read_candidates(path, SLIDE)
         assert (positions(found), found.format) == ([(10.0, 20.0)], "qupath-geojson")
+
+
+def older(kind: str, x: float, **properties: Any) -> dict[str, Any]:
+    return feature(point(x, 10), f"Path{kind}Object", classification={"name": "AMF", "colorRGB": -1}, **properties)
+
+
+def test_files_of_older_versions_have_the_kind_where_the_id_belongs(tmp_path: Path) -> None:
+    found = read(tmp_path, older("Detection", 10), older("Annotation", 500), older("Cell", 900), older("TMACore", 1300))
+    assert found.table["candidate_id"].tolist() == ["1", "2", "3"]
+    assert found.table["by_person"].tolist() == [False, True, False]
+    assert "1 tile or core of QuPath left out" in found.notes
+
+
+def test_objects_without_an_id_among_others(tmp_path: Path) -> None:
+    several = {"type": "MultiPoint", "coordinates": [[100, 100], [900, 900]]}
+    found = read(tmp_path, feature(point(1, 2), "a"), feature(point(500, 2)), feature(several))
+    assert found.table["candidate_id"].tolist() == ["1", "2", "3/1", "3/2"]
+    assert "3 objects without an id: all objects are called by their numbers in the file" in found.notes
+
+
+def parts(*places: tuple[float, float], side: float = 40.0) -> dict[str, Any]:
+    return {"type": "MultiPolygon", "coordinates": [square(*place, side)["coordinates"] for place in places]}
+
+
+def test_cells_of_a_class_in_one_object(tmp_path: Path) -> None:  # as CellViT writes them
+    places = [(100.0, 100.0), (140.5, 100.0), (5000.0, 3000.0), (900.0, 800.0)]
+    mitosis = feature(parts(*places), "m", objectType="annotation", classification={"name": "mitosis"})
+    other = feature(parts((10, 10), (700, 10)), "o", objectType="annotation", classification={"name": "Neoplastic"})
+    found = read(tmp_path, mitosis, other, merge_um=0)
+    assert positions(found) == places
+    assert found.table["candidate_id"].tolist() == ["m/1", "m/2", "m/3", "m/4"]
+    assert not found.table["by_person"].any()
+    assert "2 cells of other classes left out: 'Neoplastic' (2)" in found.notes
+    with pytest.raises(CandidateError, match="none of its classes is mitotic figures"):
+        read(tmp_path, other)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "place"),
+    [
+        pytest.param(parts((100, 100), (160, 100), side=20), (130, 100), id="one figure of two parts"),
+        pytest.param(parts(*((100 + 40 * n, 100 + 40 * n) for n in range(13))), (340, 340), id="parts that touch"),
+        pytest.param(parts((1000, 1000), (3000, 1000), side=500), (2000, 1000), id="wide parts"),
+    ],
+)
+def test_other_objects_of_several_parts_are_one(tmp_path: Path, geometry: Any, place: tuple[float, float]) -> None:
+    found = read(tmp_path, feature(geometry, objectType="annotation", classification={"name": "AMF"}))
+    assert positions(found) == [place]
+    assert found.table["by_person"].all()
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def from_reader(path: Path, frame: SlideFrame) -> Found:
 
 def from_qupath_points(path: Path, frame: SlideFrame) -> Found:
     table = pd.read_csv(path, sep="\t")
-    assert table.columns.tolist() == ["x", "y", "class", "color"]
+    assert table.columns.tolist() == ["x", "y", "class", "name", "color"]
     for name, color in zip(table["class"], table["color"], strict=True):
         assert color & 0xFFFFFF == int("{:02x}{:02x}{:02x}".format(*CLASS_COLORS[name]), 16)
     x, y = frame.level0_from_qupath(table["x"], table["y"])
@@ -78,7 +78,9 @@ def from_grand_challenge(path: Path, frame: SlideFrame) -> Found:
     content = json.loads(path.read_text())
     assert content["type"] == "Multiple points"
     assert content["version"] == {"major": 1, "minor": 0}
-    px = [[mm * 1000 / frame.mpp for mm in point["point"][:2]] for point in content["points"]]
+    mpp_x, mpp_y = frame.stated_mpp_xy or (frame.mpp, frame.mpp)
+    places = [point["point"] for point in content["points"]]
+    px = [(1000 * x / mpp_x, 1000 * y / mpp_y) for x, y, _ in places]
     return [(x, y, point["name"]) for (x, y), point in zip(px, content["points"], strict=True)]
 
 
@@ -155,6 +157,7 @@ class TestRoundTrip:
         mpp=st.floats(0.1, 1.1),
         size=st.tuples(st.integers(200, 120_000), st.integers(200, 120_000)),
         corner=st.tuples(st.integers(0, 99), st.integers(0, 99)),
+        stated=st.none() | st.tuples(st.floats(0.1, 1.1), st.floats(0.1, 1.1)),
     )
     def test_random_candidates(
         self,
@@ -163,9 +166,10 @@ class TestRoundTrip:
         mpp: float,
         size: tuple[int, int],
         corner: tuple[int, int],
+        stated: tuple[float, float] | None,
     ) -> None:
         bounds = Bounds(*corner, size[0] - corner[0], size[1] - corner[1])
-        frame = SlideFrame(*size, mpp, bounds)
+        frame = SlideFrame(*size, mpp, bounds, stated)
         xy: NDArray[np.float64] = np.array(shares) * (np.array(size) - 0.01)
         table = table_at(xy[:, 0], xy[:, 1], frame)
         with TemporaryDirectory() as scratch:
@@ -320,6 +324,73 @@ class TestFiles:
         found = read_candidates(path, NamedSlide("case 1.svs", FRAME))
         assert found.table["by_person"].all()
         assert found.table["status"].tolist() == ["ok", "ok"]
+
+    @pytest.mark.parametrize("to", POINT_FORMATS)
+    def test_no_export_is_taken_for_a_persons(self, tmp_path: Path, to: str) -> None:
+        table = table_at(np.array([5_000.0, 5_010.0]), np.array([5_000.0, 5_000.0])).assign(score=None)
+        folder = write_results(tmp_path / "slide", table)
+        found = read_candidates(export_results(folder, to, target=tmp_path)[0], NamedSlide("case 1.svs", FRAME))
+        assert not found.table["by_person"].any()
+        assert found.table["status"].tolist() == ["ok", "duplicate"]  # merged as detections are
+        assert any(f"labelled by '{'wsiamf ' * ('midog' not in to)}{MODEL}'" in note for note in found.notes)
+        assert not found.votes
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ("UPDATE Annotations SET lastModified = 1.7e9 WHERE uid = 2", "annotations are changed"),
+            ("UPDATE Annotations SET deleted = 1 WHERE uid = 2", "annotations are changed or deleted"),
+            ("INSERT INTO Log (dateTime, labelId) VALUES (1, 1)", "its log has entries"),
+            ("CREATE TRIGGER seen AFTER INSERT ON Log BEGIN SELECT 1; END", "SlideRunner has opened it"),
+        ],
+    )
+    def test_a_database_that_was_worked_on_is_never_replaced(
+        self, results: Path, tmp_path: Path, change: str, said: str
+    ) -> None:
+        (path,) = export_results(results, "sliderunner", target=tmp_path / "labels.sqlite")
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute(change)
+        before = path.read_bytes()
+        with pytest.raises(OutputExistsError, match=said):
+            export_results(results, "sliderunner", target=path, overwrite=True)
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("to", ["sliderunner", "tiatoolbox"])
+    @pytest.mark.parametrize("ending", ["-wal", "-journal"])
+    def test_nothing_is_put_beside_the_changes_of_another_program(
+        self, results: Path, tmp_path: Path, to: str, ending: str
+    ) -> None:
+        (path,) = export_results(results, to, target=tmp_path)
+        beside = path.with_name(path.name + ending)
+        beside.write_bytes(b"changes")
+        before = path.read_bytes()
+        with pytest.raises(OutputExistsError, match="close the program that has it open"):
+            export_results(results, to, target=tmp_path, overwrite=True)
+        path.unlink()
+        with pytest.raises(OutputExistsError, match="close the program"):  # a new file would get the old changes
+            export_results(results, to, target=tmp_path)
+        assert not path.exists()
+        path.write_bytes(before)
+        beside.write_bytes(b"")
+        export_results(results, to, target=tmp_path, overwrite=True)
+
+    def test_what_a_person_adds_is_a_persons(self, tmp_path: Path) -> None:
+        folder = write_results(tmp_path / "slide", made_table(6).assign(score=None))
+        slide = NamedSlide("case 1.svs", FRAME)
+        (path,) = export_results(folder, "asap", target=tmp_path)
+        place = '<Coordinates><Coordinate Order="0" X="5" Y="5"/></Coordinates>'
+        dot = f'<Annotation Name="a" Type="Dot" PartOfGroup="mine">{place}</Annotation></Annotations>'
+        path.write_text(path.read_text().replace("</Annotations>", dot))
+        assert read_candidates(path, slide).table["by_person"].tolist() == [False] * 4 + [True]
+        (path,) = export_results(folder, "sliderunner", target=tmp_path)
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("INSERT INTO Persons (uid, name) VALUES (2, 'Ann')")
+            database.execute("INSERT INTO Annotations_label (person, class, annoId) VALUES (2, 1, 3)")
+        found = read_candidates(path, slide)
+        assert found.table["by_person"].tolist() == [False, False, True, False]
+        assert any("labels of Ann: name those" in note for note in found.notes)  # and not the model
+        chosen = read_candidates(path, slide, raters=[f"wsiamf {MODEL}"])
+        assert chosen.table["by_person"].all()
 
     def test_refuses_to_overwrite_before_anything_is_written(self, tmp_path: Path) -> None:
         for name in ("a", "b"):

@@ -23,6 +23,8 @@ RANKS = {
     "statuses": 0,
     "machine": 0,
     "slide_names": 0,
+    "wording": 0,
+    "packed": 0,
     "stains": 0,
     "config": 1,
     "slides": 1,
@@ -52,7 +54,12 @@ RANKS = {
     "cli": 9,
 }
 # Rank 0 holds names, errors and arithmetic; its modules may use one another as long as there is no cycle.
-FLAT_RANK_0 = {"errors": set(), "files": {"errors"}, "slide_names": {"addresses", "errors"}}
+FLAT_RANK_0 = {
+    "errors": set(),
+    "files": {"errors"},
+    "slide_names": {"addresses", "errors"},
+    "packed": {"errors", "wording"},
+}
 SOLE_IMPORTERS = {
     "openslide": {"slides"},
     "tiffslide": {"slides"},

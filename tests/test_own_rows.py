@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.points_fuzz import bounded_memory
 from tests.sliderunner_files import CIRCLE, Annotation, write_sliderunner
 from wsiamf.candidates import delimited, midog_json, parquet_points, read_candidates
 from wsiamf.candidates.formats import reader_for
-from wsiamf.candidates.own_rows import own_rows_sha256, slide_names_in
+from wsiamf.candidates.own_rows import json_pieces, own_rows_sha256, slide_names_in
 from wsiamf.candidates.parsed_file import forget_last_file
 from wsiamf.errors import CandidateError
 from wsiamf.files import sha256_file
@@ -318,3 +319,33 @@ class TestOneParse:
         own(path)
         own(path)
         assert parsed == [path, path]
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.just([1.5] * 17),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(value=_JSON)
+def test_the_pieces_are_the_whole_json(value: Any) -> None:
+    assert "".join(json_pieces(value)) == json.dumps(value, sort_keys=True)
+
+
+def test_long_lists_are_the_whole_json_too() -> None:
+    numbers = np.arange(10_000) / 3
+    value = {"b": ["text", numbers], "a": [[1, 2, "c"]] * 5_000, "c": numbers[:0]}
+    whole = json.dumps({"a": value["a"], "b": ["text", numbers.tolist()], "c": []})
+    assert "".join(json_pieces(value)) == whole
+
+
+def test_one_long_cell_does_not_widen_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    rows = "".join(f"a.svs,{row},{row},NMF\n" for row in range(20_000))
+    path.write_text(f"slide,x,y,label\na.svs,1,1,{'L' * 30_000}\n{rows}b.svs,1,1,NMF\n")
+    with bounded_memory(60):
+        first = own_rows_sha256(path, "a.svs", None)
+    assert (
+        first == "57b9b65ef7b6bdc6c70c76e5711d3718cc0f0985d0d7fea916eb4598f77ebb91"
+    )  # as it was before rows were hashed in pieces

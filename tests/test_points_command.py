@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,37 @@ def test_geojson_for_qupath_is_as_strict_as_our_own(tmp_path: Path, sample_data:
     assert out.read_bytes() == before
 
 
+def labelled(kind: str, x: float, **properties: Any) -> dict[str, Any]:
+    known = {"objectType": kind, "classification": "AMF", **properties}
+    return {"type": "Feature", "geometry": {"type": "Point", "coordinates": [x, 100.0]}, "properties": known}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_whose_points_they_are_is_kept(tmp_path: Path, suffix: str) -> None:
+    person, program = labelled("annotation", 100), labelled("detection", 400)
+    scored = labelled("detection", 700, measurements={"score": 0.5})
+    path = tmp_path / "objects.geojson"
+    for objects, expected in (
+        ([person, program], [True, False]),
+        ([program], [False]),
+        ([person, scored], [True, False]),
+    ):
+        path.write_text(json.dumps(objects))
+        found = read_candidates(converted(path, suffix, SLIDE), SLIDE)
+        assert found.table["by_person"].tolist() == expected
+
+
+def test_who_labelled_a_plain_table(tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text("x,y,label,labelled_by\n1,1,AMF,robot\n500,500,AMF,\n")
+    found = read_candidates(path, SLIDE)
+    assert found.table["by_person"].tolist() == [False, True]
+    assert any("1 row labelled by 'robot', a program" in note for note in found.notes)
+    path.write_text("x,y,label,by_person\n1,1,AMF,perhaps\n")
+    with pytest.raises(CandidateError, match="row 1: by_person is 'perhaps', not true or false"):
+        read_candidates(path, SLIDE)
+
+
 def test_all_slides_go_into_one_table(tmp_path: Path, shared_data: Path) -> None:
     out = tmp_path / "all.parquet"
     convert_points(shared_data / "annotations/MIDOG++.json", out, NamedSlide())
@@ -254,3 +286,47 @@ def test_placement_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
 def test_mpp_without_a_slide_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["points", "inspect", str(tmp_path / "a.csv"), "--mpp", "0.25"]) == 2
     assert "--mpp belongs to --slide" in capsys.readouterr().err
+
+
+def outlined(folder: Path, side: float) -> Path:
+    corners = [(1000 + x * side, 1000 + y * side) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))]
+    places = "".join(f'<Coordinate X="{x}" Y="{y}"/>' for x, y in corners)
+    path = folder / "outlines.xml"
+    path.write_text(
+        "<ASAP_Annotations><Annotations>"
+        '<Annotation Type="Dot" PartOfGroup="AMF"><Coordinates><Coordinate X="5" Y="5"/></Coordinates></Annotation>'
+        f'<Annotation Type="Polygon" PartOfGroup="Tumor"><Coordinates>{places}</Coordinates></Annotation>'
+        "</Annotations></ASAP_Annotations>"
+    )
+    return path
+
+
+def test_an_outline_that_may_be_a_region_needs_the_slide(tmp_path: Path) -> None:
+    path = outlined(tmp_path, 3000)
+    with pytest.raises(CandidateError, match=r"pass --slide: some outlines may be regions of tissue"):
+        converted(path, ".csv", NamedSlide())
+    assert len(pd.read_csv(converted(path, ".csv", SLIDE))) == 1
+    assert len(pd.read_csv(converted(outlined(tmp_path, 50), ".csv", NamedSlide()))) == 2  # a box round a figure
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", '{"type": "Multiple points", "points": [{"point": [0.5, 0.5, 0]}]}'),
+        ("a.ndpa", "<annotations></annotations>"),
+    ],
+)
+def test_a_format_with_its_own_unit_takes_no_other(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    for frame in (SLIDE.frame, NamedSlide().frame):
+        slide = NamedSlide("a", replace(frame, centre_offset_nm=(0.0, 0.0)))
+        with pytest.raises(ConfigError, match=r"--points-unit mm: .* has a unit of its own"):
+            inspect_points(tmp_path / name, slide, points_unit="mm")
+
+
+def test_words_of_a_file_do_not_reach_the_terminal_raw(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y,label,expert1\n1,2,\x1b[31mred,\x1b]0;title\x07\n")
+    result = CliRunner().invoke(wsiamf, ["points", "inspect", str(tmp_path / "a.csv")], catch_exceptions=False)
+    assert "\\x1b[31mred 1" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert "\x07" not in result.stdout

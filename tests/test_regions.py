@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,11 +113,43 @@ def test_overlapping_regions_count_once(write_json: WriteJson) -> None:
         feature({"type": "MultiPolygon", "coordinates": [square(10, 20, 30)["coordinates"]]}),
         {"type": "Feature", "geometry": square(10, 20, 30), "properties": None},
         feature(None) | {"childObjects": [feature(square(10, 20, 30), "tumor")]},
+        feature(None) | {"children": [feature(square(10, 20, 30), "tumor")]},
     ],
-    ids=["collection", "feature", "geometry", "features", "geometries", "multipolygon", "no properties", "child"],
+    ids=[
+        "collection",
+        "feature",
+        "geometry",
+        "features",
+        "geometries",
+        "multipolygon",
+        "no properties",
+        "child",
+        "older child",
+    ],
 )
 def test_every_shape_of_file_that_qupath_reads(write_json: WriteJson, content: Any) -> None:
     assert read_regions(write_json(content), FRAME).geometry.equals(shapely.box(10, 20, 40, 50))
+
+
+def test_detections_of_older_versions_are_no_regions(write_json: WriteJson) -> None:
+    objects = [
+        {**feature(square(10, 20, 30)), "id": "PathAnnotationObject", "properties": {}},
+        {**feature(square(500, 500, 50)), "id": "PathDetectionObject", "properties": {}},
+    ]
+    region = read_regions(write_json(objects), FRAME)
+    assert region.geometry.equals(shapely.box(10, 20, 40, 50))
+    assert "Objects that are no annotations were ignored: 1." in region.notes
+
+
+def test_no_pipe_and_no_bomb(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.geojson")
+    with pytest.raises(RegionError, match="is not a file"):
+        read_regions(tmp_path / "fifo.geojson", FRAME)
+    with gzip.GzipFile(tmp_path / "bomb.geojson.gz", "wb", mtime=0) as stream:
+        for _ in range(66):
+            stream.write(b" " * (1 << 20))
+    with pytest.raises(RegionError, match="unpacks to more than 64 MiB"):
+        read_regions(tmp_path / "bomb.geojson.gz", FRAME)
 
 
 def test_gzip_and_byte_order_mark(tmp_path: Path) -> None:
@@ -270,7 +303,7 @@ def test_unusable_files_are_named(tmp_path: Path, data: bytes, message: str) -> 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(RegionError, match="no such regions file"):
         read_regions(tmp_path / "absent.geojson", FRAME)
-    with pytest.raises(RegionError, match="cannot be read"):
+    with pytest.raises(RegionError, match="is not a file"):
         read_regions(tmp_path, FRAME)
 
 

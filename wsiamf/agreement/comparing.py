@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiamf.agreement.own_counts import OwnCounts, Region, read_own_counts, unread
+from wsiamf.agreement.own_counts import OwnCounts, Region, read_own_counts, unread, unread_slides
 from wsiamf.agreement.reader_counts import Count, read_counts
 from wsiamf.agreement.statistics import MIN_PAIRS, BlandAltman, Estimate, bland_altman, icc_2_1, weighted_kappa
 from wsiamf.errors import AgreementError, ConfigError
@@ -103,6 +103,7 @@ def _paired(counts: Sequence[Count], own: OwnCounts) -> tuple[list[_Pair], list[
         *_note(lost_regions, "Readers' regions that the results do not hold (screen or cohort with --regions)"),
         *_note(own.failed, "Slides whose last try failed, left out"),
         *_note(unread(own, [pair.own for pair in pairs]), "Regions that no reader counted"),
+        *_note(unread_slides(own, [pair.own for pair in pairs]), "Slides that no reader counted"),
     ]
     return pairs, notes
 
@@ -205,7 +206,7 @@ def _limit_name(name: str) -> str:
 def _estimate_fields(name: str, found: Estimate | None, method: str, reason: str) -> Fields:
     value = None if found is None else significant(found.value)
     interval = nominal_fields(found.interval if found else None, method, "sampling of regions")
-    no_interval = reason if found is None else "not estimable: the counts agree wholly"
+    no_interval = reason if found is None else f"not estimable: {found.reason}"
     return nullable(name, value, reason) | nullable(f"{name}_interval", interval, no_interval)
 
 

@@ -113,3 +113,10 @@ def unread(own: OwnCounts, used: Sequence[Region]) -> list[str]:
     seen = {(one.slide_id, one.name) for one in used}
     every = {(one.slide_id, one.name) for regions in own.by_case.values() for one in regions if one.name != WHOLE_SLIDE}
     return [f"{slide}: {name}" for slide, name in sorted(every - seen)]
+
+
+def unread_slides(own: OwnCounts, used: Sequence[Region]) -> list[str]:
+    """Slides without a region of a name of its own, of which no reader counted the whole."""
+    seen = {one.slide_id for one in used}
+    named = {one.slide_id for regions in own.by_case.values() for one in regions if one.name != WHOLE_SLIDE}
+    return [slide for slide in own.slides if slide not in seen | named]

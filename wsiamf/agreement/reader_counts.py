@@ -1,13 +1,15 @@
-"""Readers' counts: a CSV with the columns case_id, reader, region, mc and, where they counted them, amc."""
+"""Readers' counts: a table of text with the columns case_id, reader, region, mc and, where they counted them, amc."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from wsiamf.errors import AgreementError
+import numpy as np
+
+from wsiamf.candidates.delimited import read_delimited
+from wsiamf.errors import AgreementError, CandidateError
 
 _NEEDED: Final = ("case_id", "reader", "mc")
 _OPTIONAL: Final = ("region", "amc")
@@ -18,7 +20,7 @@ class Count:
     """What one reader counted in one region.
 
     Args:
-        row: Line of the file, from 1, the header included.
+        row: Number of the row in the file, from 1, the header not counted.
         case_id: Names a slide or a case of the results.
         reader: Who counted.
         region: Name of the region; empty for the whole slide.
@@ -35,32 +37,30 @@ class Count:
 
 
 def read_counts(path: Path) -> list[Count]:
-    """Read a file of counts.
+    """Read a file of counts, separated by commas, semicolons or tabs; other columns are passed over.
 
     Raises:
-        AgreementError: It is missing or no such table, a cell is no count, more are atypical than are mitotic, or a reader has
-            counted one region twice; the row is named.
+        AgreementError: It is missing or no such table, a row has more cells than the header, a cell is no count, more are
+            atypical than are mitotic, or a reader has counted one region twice; the row is named.
     """
+    if not path.exists():
+        raise AgreementError(f"{path}: no such file of counts; check the path.")
+    if not path.is_file():
+        raise AgreementError(f"{path}: is not a file; name the CSV file itself.")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.DictReader(stream)
-            names = {str(name).strip().lower(): str(name) for name in rows.fieldnames or ()}
-            missing = [name for name in _NEEDED if name not in names]
-            if missing:
-                raise AgreementError(
-                    f"{path}: has no column {missing[0]}; it needs case_id, reader, mc, and may have region and amc."
-                )
-            counts = [_count(_cells(row, names), rows.line_num, path) for row in rows]
-    except FileNotFoundError as error:
-        raise AgreementError(f"{path}: no such file of counts; check the path.") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AgreementError(f"{path}: cannot be read as CSV ({error}); save it as UTF-8 text.") from error
+        table = read_delimited(path, (*_NEEDED, *_OPTIONAL))
+    except (CandidateError, OSError) as error:
+        raise AgreementError(str(error)) from error
+    missing = [name for name in _NEEDED if not table.has(name)]
+    if missing:
+        raise AgreementError(
+            f"{path}: has no column {missing[0]}; it needs case_id, reader, mc, and may have region and amc."
+        )
+    rows = np.arange(table.n_rows)
+    columns = {name: table.texts(name, rows) for name in (*_NEEDED, *_OPTIONAL) if table.has(name)}
+    counts = [_count({name: cells[row] for name, cells in columns.items()}, row + 1, path) for row in rows.tolist()]
     _check_once(counts, path)
     return counts
-
-
-def _cells(row: dict[str, str | None], names: dict[str, str]) -> dict[str, str]:
-    return {name: (row.get(names.get(name, "")) or "").strip() for name in (*_NEEDED, *_OPTIONAL)}
 
 
 def _count(cells: dict[str, str], row: int, path: Path) -> Count:
@@ -68,11 +68,11 @@ def _count(cells: dict[str, str], row: int, path: Path) -> Count:
         if not cells[name]:
             raise AgreementError(f"{path}: row {row}: {name} is empty; fill it in.")
     mc, amc = _whole(cells["mc"], "mc", row, path), None
-    if cells["amc"]:
+    if cells.get("amc"):
         amc = _whole(cells["amc"], "amc", row, path)
         if amc > mc:
             raise AgreementError(f"{path}: row {row}: {amc} atypical of {mc} mitotic figures; amc is part of mc.")
-    region = " ".join(cells["region"].split())
+    region = " ".join(cells.get("region", "").split())
     return Count(row, cells["case_id"], cells["reader"], region, mc, amc)
 
 

@@ -22,6 +22,8 @@ _TAIL: Final = (1 - LEVEL) / 2
 _Z: Final = float(special.ndtri(1 - _TAIL))
 MIN_PAIRS: Final = 3
 """Fewer say nothing of spread."""
+AGREE_WHOLLY: Final = "the counts agree wholly"
+_NO_FREEDOM: Final = "fewer than one degree of freedom"
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,11 @@ class BlandAltman:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A coefficient and its 95 % interval, None where the data leave it open."""
+    """A coefficient and its 95 % interval, None where the data leave it open, and then why."""
 
     value: float
     interval: Interval | None
+    reason: str = ""
 
 
 def bland_altman(differences: ArrayLike) -> BlandAltman | None:
@@ -102,7 +105,8 @@ def icc_2_1(ratings: ArrayLike) -> Estimate | None:
     if denominator <= 0:
         return None
     value = (between_targets - error) / denominator
-    return Estimate(value, _icc_interval(value, (n, k), between_targets, between_raters, error))
+    interval = _icc_interval(value, (n, k), between_targets, between_raters, error)
+    return Estimate(value, None, interval) if isinstance(interval, str) else Estimate(value, interval)
 
 
 def _mean_squares(x: Floats) -> tuple[float, float, float]:
@@ -117,23 +121,24 @@ def _mean_squares(x: Floats) -> tuple[float, float, float]:
 
 def _icc_interval(
     value: float, shape: tuple[int, int], between_targets: float, between_raters: float, error: float
-) -> Interval | None:
+) -> Interval | str:
+    """The interval, or why there is none."""
     n, k = shape
     if error == 0:
-        return None
+        return AGREE_WHOLLY if between_raters == 0 else "no error variance: the raters differ by a constant"
     ratio = between_raters / error
     weight = n * (1 + (k - 1) * value) - k * value
     denominator = (n - 1) * k**2 * value**2 * ratio**2 + weight**2
     if denominator == 0:
-        return None
+        return _NO_FREEDOM
     freedom = (k - 1) * (n - 1) * (k * value * ratio + weight) ** 2 / denominator
     if freedom < 1:  # the quantile of F falls below 1 there, and the interval beside the value
-        return None
+        return _NO_FREEDOM
     f_low, f_high = stats.f.ppf(1 - _TAIL, n - 1, freedom), stats.f.ppf(1 - _TAIL, freedom, n - 1)
     shared = k * between_raters + (k * n - k - n) * error
     low = n * (between_targets - f_low * error) / (f_low * shared + n * between_targets)
     high = n * (f_high * between_targets - error) / (shared + n * f_high * between_targets)
-    return (float(low), float(high)) if np.isfinite([low, high]).all() else None
+    return (float(low), float(high)) if np.isfinite([low, high]).all() else _NO_FREEDOM
 
 
 def weighted_kappa(table: ArrayLike, *, power: int = 2) -> Estimate | None:
@@ -162,4 +167,6 @@ def weighted_kappa(table: ArrayLike, *, power: int = 2) -> Estimate | None:
     spread = float((p * (weights - mean_weights * (1 - kappa)) ** 2).sum())
     variance = (spread - (kappa - by_chance * (1 - kappa)) ** 2) / (n * (1 - by_chance) ** 2)
     half = _Z * max(0.0, float(variance)) ** 0.5
-    return Estimate(kappa, (kappa - half, min(1.0, kappa + half)) if half > 0 else None)
+    if half == 0:
+        return Estimate(kappa, None, AGREE_WHOLLY if np.isclose(kappa, 1.0) else "the large-sample variance is nought")
+    return Estimate(kappa, (kappa - half, min(1.0, kappa + half)))

@@ -16,7 +16,7 @@ _ESTIMATES: Final = {
 
 
 def agreement_table(found: Fields) -> str:
-    """One line a comparison; a dash where nothing can be estimated, no kappa where no bands were given."""
+    """One line a comparison; a dash where nothing can be estimated, no kappa without bands, n after an ICC of fewer regions."""
     shown = {title: name for title, name in _ESTIMATES.items() if name != "kappa" or found["bands"]}
     rows = [["measure", "reader", "n", *shown]]
     for one in found["comparisons"]:
@@ -32,4 +32,8 @@ def _cell(one: Fields, name: str) -> str:
         return "-"
     interval = one[f"{name}_interval"]
     value = f"{one[name]:.3g}"
-    return value if interval is None else f"{value} ({interval['low']:.3g} to {interval['high']:.3g})"
+    if interval is not None:
+        value += f" ({interval['low']:.3g} to {interval['high']:.3g})"
+    return (
+        value if name != "icc_2_1" or one["icc_n_regions"] == one["n_regions"] else f"{value}, n {one['icc_n_regions']}"
+    )

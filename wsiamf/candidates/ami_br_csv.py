@@ -14,8 +14,8 @@ from wsiamf.candidates.delimited import header_of, listed_in, shared_table
 from wsiamf.candidates.plain import joined_faults
 from wsiamf.candidates.point_table import PointTable, missing_columns, rows_of_slide, slides_of_rows
 from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import shown
 from wsiamf.classes import AMF, NMF
+from wsiamf.wording import shown
 
 _NAME: Final = "ami-br-csv"
 _MAJORITY: Final = "majority_atypical"

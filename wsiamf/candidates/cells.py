@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiamf.candidates.wording import shown
+from wsiamf.wording import shown
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "none", "null"})
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")

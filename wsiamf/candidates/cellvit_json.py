@@ -18,8 +18,8 @@ from wsiamf.candidates.gathering import Gathered
 from wsiamf.candidates.json_stream import JsonText, elements, member_names
 from wsiamf.candidates.nuclei import figures_among
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
+from wsiamf.wording import shown
 
 _SIGNS: Final = re.compile(rb'"(wsi_metadata|type_map|cells)"\s*:\s*[\[{]')
 

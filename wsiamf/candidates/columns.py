@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from wsiamf.candidates.raw import Unit
-from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
+from wsiamf.wording import shown
 
 UNITS: Final[tuple[Unit, ...]] = ("px", "um", "mm")
 
@@ -38,6 +38,8 @@ _TEXT_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "filename": ("filename",),
     "file_name": ("file_name",),
     "image": ("image", "slide_name", "image_name"),
+    "by_person": ("by_person",),
+    "labelled_by": ("labelled_by",),
 }
 """By the plain table's name: what else it may be called; the first one present is used."""
 

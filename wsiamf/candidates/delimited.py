@@ -16,8 +16,8 @@ from wsiamf.candidates.point_table import (
     names_several_slides,
     normalised_header,
 )
-from wsiamf.candidates.wording import reason_of
 from wsiamf.errors import CandidateError
+from wsiamf.wording import reason_of
 
 _SEPARATORS = ",;\t"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -88,7 +88,7 @@ def read_delimited(path: Path, wanted: Sequence[str] | FindColumns) -> PointTabl
     lines = read_rows(path)
     header = next(lines, None)
     if header is None:
-        raise CandidateError(f"{path}: is empty; expected a header line with x and y.")
+        raise CandidateError(f"{path}: is empty; expected a header line.")
     places = _places(header, wanted, path)
     columns: dict[str, list[str]] = {name: [] for name in places}
     targets = [(columns[name].append, place) for name, place in places.items()]

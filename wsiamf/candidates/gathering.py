@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from wsiamf.candidates.cells import parse_number
-from wsiamf.candidates.outlines import Outlines, region_notes, region_rows
+from wsiamf.candidates.outlines import Outlines, may_hold_regions, region_notes, region_rows
 from wsiamf.candidates.raw import RawPoints
-from wsiamf.candidates.wording import shown
+from wsiamf.wording import shown
 
 
 class Vertices:
@@ -105,7 +105,8 @@ class Gathered:
         """
         score, n = np.asarray(self._score), len(self)
         places, widths = self._outlines.places()
-        regions = region_rows(np.fmax(widths, np.asarray(self._width)), um_per_unit)
+        widths = np.fmax(widths, np.asarray(self._width))
+        regions = region_rows(widths, um_per_unit)
         raw = RawPoints(
             rows=np.arange(1, n + 1, dtype=np.int64),
             x=places[:, 0],
@@ -117,6 +118,7 @@ class Gathered:
             faults=self.faults,
             notes=(*notes, *region_notes(int(regions.sum()))),
             row_word=self._row_word,
+            may_hold_regions=may_hold_regions(widths, um_per_unit),
         )
         return raw.take(np.flatnonzero(~regions)) if regions.any() else raw
 

@@ -19,14 +19,16 @@ from wsiamf.candidates.gathering import Gathered
 from wsiamf.candidates.json_stream import JsonText, elements, member_names
 from wsiamf.candidates.placing import MAX_OUTSIDE_PX
 from wsiamf.candidates.plain import persons
+from wsiamf.candidates.programs import by_programs, is_own
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
 from wsiamf.geometry import SlideFrame
+from wsiamf.wording import shown
 
 _TYPE: Final = "Multiple points"
 _SIGNS: Final = re.compile(rb'"type"\s*:\s*"Multiple points"|"points"\s*:\s*\[\s*\{[^{}]*"point"\s*:')
 _UM_PER_MM: Final = 1000.0
+_WIDEST_SLIDE_MM: Final = 300.0
 _PX_NOTE: Final = (
     "the points lie far off the slide if they are mm, and on it if they are px: taken as px, as programs write them "
     "that read a slide without its resolution"
@@ -38,7 +40,7 @@ def _sniff(_path: Path, head: bytes) -> bool:
 
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
-    gathered, has_points = Gathered(), False
+    gathered, has_points, program = Gathered(), False, ""
     with path.open("rb") as stream:
         text = JsonText(stream, path)
         for key in member_names(text):
@@ -46,6 +48,9 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
                 has_points = True
                 for point in elements(text):
                     _add(gathered, point)
+            elif key == "name":
+                name = text.value()
+                program = name if is_own(name) else ""
             elif (value := text.value()) != _TYPE and key == "type":
                 raise CandidateError(f"{path}: its type is {shown(value)}; expected {_TYPE!r}.")
         text.end()
@@ -53,6 +58,7 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
         raise CandidateError(f"{path}: has no list 'points'; expected grand-challenge's {_TYPE!r}.")
     raw = gathered.raw_points(um_per_unit=np.nan, by_person=False)
     raw = raw if raw.score is not None else replace(raw, by_person=persons(raw.labels))
+    raw = by_programs(raw, [program] * len(raw))
     return replace(raw, unit="mm") if not slide.frame.width else _in_px(raw, slide.frame)
 
 
@@ -70,9 +76,15 @@ def _in_px(raw: RawPoints, frame: SlideFrame) -> RawPoints:
     scale_x, scale_y = (_UM_PER_MM / mpp for mpp in frame.mpp_xy)
     with np.errstate(over="ignore"):  # what grows beyond all numbers lies off the slide
         as_mm = replace(raw, x=raw.x * scale_x, y=raw.y * scale_y)
-    if _share_inside(as_mm, frame) > 0 or _share_inside(raw, frame) < 1:
-        return as_mm
-    return replace(raw, notes=(*raw.notes, _PX_NOTE))
+    only_as_px = _share_inside(as_mm, frame) == 0 and _share_inside(raw, frame) == 1
+    return replace(raw, notes=(*raw.notes, _PX_NOTE)) if only_as_px and _hardly_mm(raw) else as_mm
+
+
+def _hardly_mm(raw: RawPoints) -> bool:
+    """Whether coordinates are larger than a glass slide or all of them whole or half numbers: of another slide they are not."""
+    given = np.concatenate([raw.x, raw.y])
+    given = given[np.isfinite(given)]
+    return bool(given.max(initial=0.0) > _WIDEST_SLIDE_MM or (given * 2 % 1 == 0).all())
 
 
 def _share_inside(raw: RawPoints, frame: SlideFrame) -> float:
@@ -82,4 +94,4 @@ def _share_inside(raw: RawPoints, frame: SlideFrame) -> float:
     return float(inside[given].mean()) if given.any() else np.nan
 
 
-READER = Reader(name="grand-challenge-json", frame="level0", sniff=_sniff, read=_read)
+READER = Reader(name="grand-challenge-json", frame="level0", sniff=_sniff, read=_read, states_unit=True)

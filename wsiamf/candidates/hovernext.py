@@ -23,8 +23,8 @@ from wsiamf.candidates.nuclei import figures_among
 from wsiamf.candidates.plain import joined_faults
 from wsiamf.candidates.point_table import missing_columns
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
+from wsiamf.wording import shown
 
 _COLUMNS: Final = ("x", "y", "name", "color")
 _CLASSES: Final = {
@@ -116,4 +116,4 @@ def _downsample(mpp: float, path: Path) -> float:
 
 
 TABLE_READER = Reader(name="hovernext-tsv", frame="qupath", sniff=_sniff_table, read=_read_table)
-NUCLEI_READER = Reader(name="hovernext-json", frame="qupath", sniff=_sniff_nuclei, read=_read_nuclei)
+NUCLEI_READER = Reader(name="hovernext-json", frame="qupath", sniff=_sniff_nuclei, read=_read_nuclei, states_unit=True)

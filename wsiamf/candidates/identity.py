@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsiamf.candidates.raw import RawPoints
-from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
+from wsiamf.wording import shown
 
 
 def candidate_ids(raw: RawPoints, path: Path) -> list[str]:

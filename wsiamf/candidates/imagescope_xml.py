@@ -14,9 +14,9 @@ from typing import Final
 
 from wsiamf.candidates.gathering import Gathered, Vertices, read_number
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import counted
 from wsiamf.candidates.xml_elements import Start, root_of, xml_events
 from wsiamf.classes import canonical_label
+from wsiamf.wording import counted
 
 _ROOT: Final = "Annotations"
 _CORNERS: Final = frozenset({"1", "2"})

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from wsiamf.candidates.packed import ByteStream
 from wsiamf.errors import CandidateError
+from wsiamf.packed import ByteStream
 
 _CHUNK_BYTES: Final = 1 << 20
-_MOST_CHARACTERS: Final = 64 << 20
+_MOST_CHARACTERS: Final = 4 << 20
+"""Of one value: as objects of Python it takes twenty times the memory, if it is lists of nothing."""
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
 
 
@@ -26,7 +27,7 @@ def json_items(stream: ByteStream, path: Path, key: str) -> Iterator[Any]:
         key: The object's list that is streamed, ``features`` for GeoJSON.
 
     Raises:
-        CandidateError: Not UTF-8, not JSON, nested too deeply, or one element is longer than 64 million characters.
+        CandidateError: Not UTF-8, not JSON, nested too deeply, or one element is longer than 4 million characters.
     """
     text = JsonText(stream, path)
     if text.peek() == "[":

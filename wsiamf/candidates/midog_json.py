@@ -22,10 +22,10 @@ from wsiamf.candidates.parsed_file import read_once
 from wsiamf.candidates.plain import joined_faults
 from wsiamf.candidates.raw import EVERY_SLIDE, ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.candidates.slide_names import SlideNames
-from wsiamf.candidates.wording import shown
 from wsiamf.classes import MITOTIC_FIGURE, NON_MITOTIC
 from wsiamf.errors import CandidateError
 from wsiamf.slide_names import base_name
+from wsiamf.wording import shown
 
 _NAME = "midog-json"
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
@@ -117,7 +117,7 @@ class _File:
     def name_of(self, annotation: _Record) -> str:
         """File name of an annotation's image; empty where the file has no such image."""
         image = annotation.get("image_id")
-        return self.names_by_id.get(image, "") if isinstance(image, int | str) else ""
+        return self.names_by_id.get(image, "") if isinstance(image, int | float | str) else ""
 
     def own(self, slide_name: str) -> Any:
         """The slide's annotations with their numbers, and what of the whole file decides how they are read."""
@@ -150,7 +150,7 @@ def _parse(path: Path) -> _File:
     images, annotations = _records(data, "images", path), _records(data, "annotations", path)
     _check_images(images, path)
     boxes = np.asarray([as_box(a.get("bbox")) or _NO_BOX for a in annotations], dtype=np.float64).reshape(-1, 4)
-    convention = _convention(boxes, annotations, images)
+    convention = _convention(boxes, annotations, images, path)
     points = centres(boxes, convention)
     points.flags.writeable = False
     return _File(
@@ -235,24 +235,32 @@ def _labels(annotations: list[_Record], categories: Mapping[Any, str]) -> list[s
     labels: list[str | None] = []
     for annotation in annotations:
         category = annotation.get("category_id")
-        known = categories.get(category) if isinstance(category, int | str) else None
+        known = categories.get(category) if isinstance(category, int | float | str) else None
         labels.append(known if known is not None or category is None else f"category {shown(category)}")
     return labels
 
 
-def _convention(boxes: NDArray[np.float64], annotations: list[_Record], images: list[_Record]) -> Convention:
+def _convention(
+    boxes: NDArray[np.float64], annotations: list[_Record], images: list[_Record], path: Path
+) -> Convention:
     sizes = {image["id"]: (_float(image.get("width")), _float(image.get("height"))) for image in images}
     unknown = (np.nan, np.nan)
     image_ids = [a.get("image_id") for a in annotations]
-    image_sizes = [sizes.get(i, unknown) if isinstance(i, int | str) else unknown for i in image_ids]
+    image_sizes = [sizes.get(i, unknown) if isinstance(i, int | float | str) else unknown for i in image_ids]
     areas = [_float(annotation.get("area")) for annotation in annotations]
     whole = ~np.isnan(boxes).any(axis=1)
-    return box_convention(
+    convention = box_convention(
         boxes[whole],
         np.asarray(image_sizes, dtype=np.float64).reshape(-1, 2)[whole],
         np.asarray(areas, dtype=np.float64)[whole],
         coco_keys=any("iscrowd" in annotation for annotation in annotations),
     )
+    if convention is None:
+        raise CandidateError(
+            f"{path}: its boxes may be two corners, as their likeness says, or a corner and a size, as 'iscrowd' says; state "
+            "'area' of each annotation, or width and height of each image."
+        )
+    return convention
 
 
 def _float(value: Any) -> float:

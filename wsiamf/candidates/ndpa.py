@@ -13,9 +13,9 @@ from typing import Final
 
 from wsiamf.candidates.gathering import Gathered, Vertices
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import counted, shown
 from wsiamf.candidates.xml_elements import Start, root_of, xml_events
 from wsiamf.errors import CandidateError
+from wsiamf.wording import counted, shown
 
 _ROOT: Final = "annotations"
 _NM_PER_UM: Final = 1000.0
@@ -103,4 +103,4 @@ def _placed(raw: RawPoints, path: Path, slide: SlideLike) -> RawPoints:
     )
 
 
-READER = Reader(name="ndpa", frame="level0", sniff=_sniff, read=_read)
+READER = Reader(name="ndpa", frame="level0", sniff=_sniff, read=_read, states_unit=True)

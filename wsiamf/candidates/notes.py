@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from wsiamf.candidates.raw import RawPoints
-from wsiamf.candidates.wording import counted, shown
 from wsiamf.classes import canonical_label
+from wsiamf.wording import counted, shown
 
 _LISTED = 3
 

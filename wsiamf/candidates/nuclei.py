@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsiamf.candidates.raw import RawPoints
-from wsiamf.candidates.wording import counted, shown
 from wsiamf.classes import canonical_label
 from wsiamf.errors import CandidateError
+from wsiamf.wording import counted, shown
 
 _LISTED: Final = 3
 
@@ -36,11 +37,20 @@ def figures_among(raw: RawPoints, classes: Iterable[str], path: Path) -> RawPoin
             "run a model that detects them."
         )
     known = {label: label is None or canonical_label(label) is not None for label in set(raw.labels)}
-    mitotic = np.asarray([known[label] for label in raw.labels], dtype=np.bool_)
-    if mitotic.all():
+    return without_cells(raw, np.asarray([not known[label] for label in raw.labels], dtype=np.bool_))
+
+
+def without_cells(raw: RawPoints, is_other: NDArray[np.bool_]) -> RawPoints:
+    """Without the rows of classes that have nothing to do with mitosis; a note counts them.
+
+    Args:
+        raw: N rows.
+        is_other: (N,) which have such a class.
+    """
+    if not is_other.any():
         return raw
-    others = Counter(label for label in raw.labels if not known[label])
+    others = Counter(raw.labels[index] for index in np.flatnonzero(is_other).tolist())
     words = ", ".join(f"{shown(word)} ({n:,})" for word, n in others.most_common(_LISTED))
     more = ", ..." if len(others) > _LISTED else ""
-    note = f"{counted(int((~mitotic).sum()), 'cell')} of other classes left out: {words}{more}"
-    return replace(raw.take(np.flatnonzero(mitotic)), notes=(*raw.notes, note))
+    note = f"{counted(int(is_other.sum()), 'cell')} of other classes left out: {words}{more}"
+    return replace(raw.take(np.flatnonzero(~is_other)), notes=(*raw.notes, note))

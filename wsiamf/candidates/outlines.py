@@ -9,12 +9,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiamf.candidates.wording import counted
+from wsiamf.wording import counted
 
 REGION_UM: Final = 100.0
 FIGURE_UM: Final = 50.0
 """An outline wider than the first, in a file that has objects narrower than the second, is a region: mitotic figures are
 about 12 um wide, and the boxes that people draw round them two or three times that."""
+
+_FINEST_MPP: Final = 0.1
+_COARSEST_MPP: Final = 1.0
+"""Of slides on which figures can be told."""
 
 
 class Outlines:
@@ -109,6 +113,16 @@ def region_rows(widths_px: NDArray[np.float64], mpp: float) -> NDArray[np.bool_]
     widths_um = widths_px * mpp
     wide: NDArray[np.bool_] = widths_um > REGION_UM
     return wide if (widths_um < FIGURE_UM).any() else np.zeros(len(wide), dtype=np.bool_)
+
+
+def may_hold_regions(widths_px: NDArray[np.float64], mpp: float) -> bool:
+    """Whether ``region_rows`` might find regions if only the resolution were known."""
+    known = widths_px[np.isfinite(widths_px)]
+    if mpp > 0 or not len(known):
+        return False
+    widest, narrowest = known.max(), known.min()
+    most, least = REGION_UM / _COARSEST_MPP, FIGURE_UM / _FINEST_MPP
+    return bool(widest > most and narrowest < least and widest * FIGURE_UM > narrowest * REGION_UM)
 
 
 def region_notes(n: int) -> tuple[str, ...]:

@@ -18,11 +18,12 @@ from wsiamf.candidates.parsed_file import read_once
 from wsiamf.candidates.plain import plain_points
 from wsiamf.candidates.point_table import PointTable, TableSlides, has_slide_column, names_several_slides
 from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import reason_of
 from wsiamf.errors import CandidateError
+from wsiamf.wording import reason_of
 
 _MAGIC = b"PAR1"
 _NAME = "parquet"
+_MOST_ROWS = 20_000_000  # equal rows pack to nothing, and take 16 bytes and more each once they are read
 
 
 def _sniff(_path: Path, head: bytes) -> bool:
@@ -49,6 +50,11 @@ def _table(path: Path) -> PointTable:
 def _read_table(path: Path) -> PointTable:
     with _arrow_errors(path):
         file = pq.ParquetFile(path)
+        if file.metadata.num_rows > _MOST_ROWS:
+            raise CandidateError(
+                f"{path}: holds {file.metadata.num_rows:,} rows; at most {_MOST_ROWS:,} are read: give each slide "
+                "a file of its own."
+            )
         header = file.schema_arrow.names
         places = find_columns(header, path)
         data = file.read(columns=sorted({header[place] for place in places.values()}))

@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 from wsiamf.candidates.cells import Numbers, read_numbers
 from wsiamf.candidates.columns import EXPERT_PREFIX, UNITS, coordinate_column
 from wsiamf.candidates.point_table import PointTable, missing_columns, rows_of_slide, slides_of_rows
+from wsiamf.candidates.programs import by_programs
 from wsiamf.candidates.raw import RawPoints, SlideLike, Unit
-from wsiamf.candidates.wording import counted
 from wsiamf.classes import AMF, MITOTIC_FIGURE, NMF, canonical_label
 from wsiamf.errors import CandidateError
 from wsiamf.geometry import SlideFrame
+from wsiamf.wording import counted, shown
 
 # um columns are often rounded, and mpp too: px and um agree within a pixel, or within one part in ten thousand.
 _AGREE_PX = 1.0
 _AGREE_RELATIVE = 1e-4
 
+_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 _PERSONS_WORDS = frozenset({AMF, NMF, MITOTIC_FIGURE})
 _EXPECTED = "x and y (level-0 px), or x_um and y_um, or x_mm and y_mm"
 
@@ -28,7 +30,8 @@ def plain_points(table: PointTable, slide: SlideLike) -> RawPoints:
     """The slide's points in a plain table.
 
     A row's point counts as labelled by a person if its label is AMF, NMF or mitotic figure and the table has no column
-    ``score``: detectors give scores, people do not.
+    ``score``: detectors give scores, people do not. A column ``by_person`` (true, false) says it instead, and rows with a
+    program in a column ``labelled_by`` are no person's.
 
     Raises:
         CandidateError: No coordinate columns, no row for the slide, or units that disagree.
@@ -37,20 +40,33 @@ def plain_points(table: PointTable, slide: SlideLike) -> RawPoints:
     unit, x, y = _coordinates(table, rows, slide.frame)
     score = read_numbers("score", table.cells("score", rows), may_be_missing=True) if table.has("score") else None
     labels = [text or None for text in table.texts("label", rows)] if table.has("label") else [None] * len(rows)
-    return RawPoints(
+    by_person, unclear = _by_person(table, rows, labels)
+    points = RawPoints(
         rows=rows + 1,
         x=x.values,
         y=y.values,
         labels=labels,
-        by_person=persons(labels) if score is None else np.zeros(len(rows), dtype=np.bool_),
+        by_person=by_person,
         score=None if score is None else score.values,
         ids=table.texts("id", rows) if table.has("id") else None,
-        faults=joined_faults(x, y, score),
+        faults=joined_faults(x, y, score, unclear),
         notes=notes,
         unit=unit,
         slides=slides_of_rows(table, rows),
         person_labels=_experts(table, rows),
     )
+    return by_programs(points, table.texts("labelled_by", rows)) if table.has("labelled_by") else points
+
+
+def _by_person(
+    table: PointTable, rows: NDArray[np.int64], labels: Sequence[str | None]
+) -> tuple[NDArray[np.bool_], Numbers | None]:
+    """(N,) Which points a person labelled: what the table says of it; and the rows that say it in no known word."""
+    if not table.has("by_person"):
+        return np.zeros(len(rows), dtype=np.bool_) if table.has("score") else persons(labels), None
+    words = [word.lower() for word in table.texts("by_person", rows)]
+    wrong = {i: f"by_person is {shown(word)}, not true or false" for i, word in enumerate(words) if word not in _TRUTHS}
+    return np.asarray([_TRUTHS.get(word, False) for word in words], dtype=np.bool_), Numbers(np.zeros(len(rows)), wrong)
 
 
 def persons(labels: Sequence[str | None]) -> NDArray[np.bool_]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from wsiamf.candidates.cells import Column
 from wsiamf.candidates.raw import EVERY_SLIDE
 from wsiamf.candidates.slide_names import SlideNames
-from wsiamf.candidates.wording import counted, shown
 from wsiamf.errors import CandidateError
+from wsiamf.wording import counted, shown
 
 SLIDE_COLUMNS = ("slide", "filename", "file_name", "image")
 """Columns that say which slide a row is for; the first one present is used."""
@@ -105,11 +105,9 @@ class TableSlides:
         """The slide's rows with their numbers, the columns there are, and what a note says of rows without a name."""
         by_slide = self._by_slide
         rows = by_slide.rows[by_slide.names.match(slide_name)]
-        cells = {
-            name: np.asarray(self.table.cells(name, rows)).tolist()
-            for name in sorted(set(self.table.columns).difference(SLIDE_COLUMNS))
-        }
-        return {"rows": (rows + 1).tolist(), "cells": cells, "nameless": [by_slide.column, by_slide.n_nameless]}
+        names = sorted(set(self.table.columns).difference(SLIDE_COLUMNS))
+        cells = {name: self.table.cells(name, rows) for name in names}
+        return {"rows": rows + 1, "cells": cells, "nameless": [by_slide.column, by_slide.n_nameless]}
 
     @property
     def _by_slide(self) -> RowsBySlide:

@@ -1,23 +1,28 @@
-"""QuPath's GeoJSON: points, detections, cells and annotations, plain, gzipped or alone in a zip; in QuPath px."""
+"""QuPath's GeoJSON: points, detections, cells and annotations, plain, gzipped or alone in a zip; in QuPath px.
+
+CellViT writes such files too, with one annotation a class: a MultiPolygon of all its cells.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsiamf.candidates.columns import EXPERT_PREFIX
 from wsiamf.candidates.json_stream import json_items
-from wsiamf.candidates.outlines import Outlines, region_notes, region_rows
-from wsiamf.candidates.packed import ZIP_MAGIC, unpacked, unpacked_head
+from wsiamf.candidates.nuclei import figures_among, without_cells
+from wsiamf.candidates.outlines import REGION_UM, Outlines, may_hold_regions, region_notes, region_rows
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import counted, shown
 from wsiamf.classes import canonical_label
 from wsiamf.errors import CandidateError
+from wsiamf.packed import ZIP_MAGIC, unpacked, unpacked_head
+from wsiamf.wording import counted, shown
 
 SCORE_NAMES: Final = (
     "score",
@@ -37,8 +42,13 @@ _TYPES: Final = (
     *("MultiLineString", "GeometryCollection"),
 )
 _TYPE: Final = re.compile(rb'"type"\s*:\s*"(' + "|".join(_TYPES).encode() + rb')"')
+_TYPE_IN_ID: Final = re.compile("Path(Annotation|Detection|Cell|Tile|TMACore|Root)Object")
+"""QuPath 0.3 and older write the kind of object where the id belongs."""
 _NOT_OBJECTS: Final = frozenset({"tile", "tmacore", "root"})
 _NOT_PERSONS: Final = frozenset({"detection", "cell"})
+
+_FINEST_MPP: Final = 0.1
+"""Stands for a resolution that nobody knows: what is wider than a region at this one is so at every other."""
 
 _Json = Mapping[str, Any]
 
@@ -50,12 +60,12 @@ def _sniff(path: Path, head: bytes) -> bool:
 
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
-    found = _Found(path)
+    found = _Found(path, slide.frame.mpp)
     with unpacked(path, _SUFFIXES) as stream:
         for item in json_items(stream, path, "features"):
             for feature in _features(item, path):
                 found.add(feature)
-    return found.points(slide.frame.mpp)
+    return found.points()
 
 
 def _features(item: Any, path: Path) -> Iterator[_Json]:
@@ -92,12 +102,15 @@ class _Found:
     """What a file holds so far; lists of one entry a point."""
 
     path: Path
+    mpp: float
     outlines: Outlines = field(default_factory=Outlines)
     rows: list[int] = field(default_factory=list)
     labels: list[str | None] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    numbers: list[str] = field(default_factory=list)
     is_annotation: list[bool] = field(default_factory=list)
+    is_cell: list[bool] = field(default_factory=list)
     faults: dict[int, str] = field(default_factory=dict)
     experts: dict[int, _Json] = field(default_factory=dict)
     n_objects: int = 0
@@ -111,7 +124,7 @@ class _Found:
             raise CandidateError(
                 f"{self.path}: object {self.n_objects}: its properties are {shown(properties)}; export it again."
             )
-        kind = _object_type(properties)
+        kind = _object_type(feature, properties)
         if kind in _NOT_OBJECTS:
             self.n_left_out += 1
             return
@@ -121,18 +134,24 @@ class _Found:
         experts = {key: word for key, word in metadata.items() if key.startswith(EXPERT_PREFIX)}
         label, score = _class_name(properties), _score(properties.get("measurements"))
         objects, reason = _objects(geometry)
+        are_cells = _are_cells(geometry, REGION_UM / (self.mpp if self.mpp > 0 else _FINEST_MPP))
+        if are_cells:
+            objects = [_rings(polygon) for polygon in geometry["coordinates"]]
         for number, rings in enumerate(objects, start=1):
             if not self.outlines.add(rings):
                 self.faults[len(self.rows)] = reason or "its coordinates are no numbers"
             self.rows.append(self.n_objects)
             self.labels.append(label)
             self.scores.append(score)
-            self.ids.append(f"{identity}/{number}" if identity and len(objects) > 1 else identity)
-            self.is_annotation.append(kind not in _NOT_PERSONS)
+            part = f"/{number}" if len(objects) > 1 else ""
+            self.ids.append(identity and identity + part)
+            self.numbers.append(f"{self.n_objects}{part}")
+            self.is_annotation.append(kind not in _NOT_PERSONS and not are_cells)
+            self.is_cell.append(are_cells)
             if experts:
                 self.experts[len(self.rows) - 1] = experts
 
-    def points(self, mpp: float) -> RawPoints:
+    def points(self) -> RawPoints:
         """The points, without outlines that are regions."""
         centres, widths = self.outlines.places()
         for index in np.flatnonzero(np.isnan(centres[:, 0])).tolist():
@@ -146,16 +165,33 @@ class _Found:
             labels=self.labels,
             by_person=is_annotation & np.isnan(score),
             score=None if np.isnan(score).all() else score,
-            ids=self.ids,
+            ids=self.ids if all(self.ids) else self.numbers,
             faults=self.faults,
             row_word="object",
             person_labels=self._person_labels(),
         )
-        is_region = region_rows(np.where(is_annotation, widths, 0.0), mpp)
+        drawn_widths = np.where(is_annotation, widths, 0.0)
+        is_region = region_rows(drawn_widths, self.mpp)
         notes = region_notes(int(is_region.sum()))
+        if any(self.ids) and not all(self.ids):
+            n = self.ids.count("")
+            notes = (
+                *notes,
+                f"{counted(n, 'object')} without an id: all objects are called by their numbers in the file",
+            )
         if self.n_left_out:
             notes = (*notes, f"{counted(self.n_left_out, 'tile or core')} of QuPath left out")
-        return replace(points.take(np.flatnonzero(~is_region)), notes=notes)
+        kept = ~is_region
+        points = replace(points.take(np.flatnonzero(kept)), notes=notes)
+        points = replace(points, may_hold_regions=may_hold_regions(drawn_widths, self.mpp))
+        return self._figures(points, np.asarray(self.is_cell, dtype=np.bool_)[kept])
+
+    def _figures(self, points: RawPoints, is_cell: NDArray[np.bool_]) -> RawPoints:
+        """Of a program's cells only the mitotic figures, as of the other files of such programs."""
+        is_other = is_cell & [label is not None and canonical_label(label) is None for label in points.labels]
+        if len(points) and is_other.all():
+            return figures_among(points, (label for label in points.labels if label), self.path)
+        return without_cells(points, is_other)
 
     def _person_labels(self) -> dict[str, list[str | None]] | None:
         """Words by expert, from metadata such as ``expert_Ann: AMF``; names in the order in which they first come."""
@@ -194,21 +230,53 @@ def _objects(geometry: Any) -> tuple[list[_Rings], str | None]:
     polygons = [coordinates] if kind == "Polygon" else coordinates
     if not all(isinstance(polygon, list) for polygon in polygons):
         return [[]], f"its coordinates are {shown(coordinates)}"
-    return [[(ring, place > 0) for polygon in polygons for place, ring in enumerate(polygon)]], None
+    return [[ring for polygon in polygons for ring in _rings(polygon)]], None
+
+
+def _rings(polygon: Sequence[Any]) -> _Rings:
+    return [(ring, place > 0) for place, ring in enumerate(polygon)]
+
+
+def _are_cells(geometry: Any, region_px: float) -> bool:
+    """Whether a geometry is a MultiPolygon of many cells: none wide enough for a region, all of them together wider.
+
+    A figure of several parts is narrower, and the parts of a drawn region touch or are wider.
+    """
+    if not isinstance(geometry, dict) or geometry.get("type") != "MultiPolygon":
+        return False
+    try:
+        parts = [np.asarray(polygon[0], dtype=np.float64)[:, :2] for polygon in geometry["coordinates"]]
+        starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+        xy = np.concatenate(parts)
+    except (TypeError, LookupError, ValueError, OverflowError):  # malformed; said when it is read as an outline
+        return False
+    sides = np.maximum.reduceat(xy, starts) - np.minimum.reduceat(xy, starts)
+    return bool(sides.max() <= region_px < np.ptp(xy, axis=0).max()) and not _touch(xy, starts)
+
+
+def _touch(xy: NDArray[np.float64], starts: NDArray[np.int64]) -> bool:
+    """Whether two of the parts that begin at ``starts`` share a vertex."""
+    part = np.searchsorted(starts, np.arange(len(xy)), side="right")
+    order = np.lexsort((part, xy[:, 1], xy[:, 0]))
+    same_place = (np.diff(xy[order], axis=0) == 0).all(axis=1)
+    return bool((same_place & (np.diff(part[order]) != 0)).any())
 
 
 def _identity(feature: _Json, metadata: _Json) -> str:
     """The id that wsiamf wrote beside QuPath's UUID, else the feature's own."""
     for name in (metadata.get("candidate_id"), feature.get("id")):
-        if isinstance(name, str | int) and not isinstance(name, bool):
+        if isinstance(name, str | int) and not isinstance(name, bool) and not _TYPE_IN_ID.fullmatch(str(name)):
             return str(name)
     return ""
 
 
-def _object_type(properties: _Json) -> str:
+def _object_type(feature: _Json, properties: _Json) -> str:
     # QuPath reads the same three keys, in this order, and takes a missing or unknown word for an annotation.
     word = properties.get("objectType") or properties.get("object_type") or properties.get("type")
-    return word.lower() if isinstance(word, str) else ""
+    if not isinstance(word, str):
+        older = _TYPE_IN_ID.fullmatch(str(feature.get("id")))
+        word = older[1] if older else ""
+    return word.lower()
 
 
 def _class_name(properties: _Json) -> str | None:

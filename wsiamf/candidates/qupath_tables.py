@@ -13,6 +13,7 @@ from wsiamf.candidates.columns import find_columns
 from wsiamf.candidates.delimited import header_of, is_text, listed_in, shared_table
 from wsiamf.candidates.plain import plain_points
 from wsiamf.candidates.point_table import PointTable, normalised_header
+from wsiamf.candidates.programs import by_programs, is_own
 from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.classes import canonical_label
 
@@ -41,7 +42,7 @@ def _read_points(path: Path, slide: SlideLike) -> RawPoints:
     labels = [
         label or (name if canonical_label(name) else None) for label, name in zip(points.labels, names, strict=True)
     ]
-    return replace(points, labels=labels)
+    return by_programs(replace(points, labels=labels), [name if is_own(name) else "" for name in names])
 
 
 def _listed_in_points(path: Path) -> ListedSlides | None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from wsiamf.candidates.programs import is_own
 from wsiamf.candidates.raw import RawPoints
 from wsiamf.classes import AMF, NMF, canonical_label
 from wsiamf.errors import ConfigError
@@ -36,11 +40,20 @@ def votes_of(raw: RawPoints, raters: Sequence[str] | None, path: Path) -> Votes:
     return {name: given for name, given in votes.items() if any(given)}
 
 
+def with_persons(raw: RawPoints, raters: Sequence[str] | None) -> RawPoints:
+    """The points, those that a person labelled whom the user names among them: they are people's, whatever the file says."""
+    named = [labels for name, labels in (raw.person_labels or {}).items() if name in (raters or ())]
+    if not named:
+        return raw
+    labelled = np.asarray([any(words) for words in zip(*named, strict=True)], dtype=np.bool_)
+    return replace(raw, by_person=raw.by_person | labelled)
+
+
 def rater_notes(raw: RawPoints, raters: Sequence[str] | None) -> list[str]:
     """Persons whose AMF and NMF labels are left alone because nobody named them."""
     if raters is not None or raw.persons_are_experts or not raw.person_labels:
         return []
-    voters = [name for name, labels in raw.person_labels.items() if any(map(_vote, set(labels)))]
+    voters = [name for name, labels in raw.person_labels.items() if any(map(_vote, set(labels))) and not is_own(name)]
     if not voters:
         return []
     return [f"holds AMF and NMF labels of {', '.join(voters)}: name those who are experts with --raters"]

@@ -72,6 +72,7 @@ class RawPoints:
         unit: Of ``x`` and ``y``.
         slides: The slide that each row is for, as the file writes it; None where the file names no slides.
         person_labels: Class words of each person, one a row, None where the person gave none.
+        may_hold_regions: Whether some outlines may be regions rather than figures, which only the slide's mpp can tell.
         persons_are_experts: Whether all of those persons' AMF and NMF labels are votes; otherwise only those of the persons
             that the user names.
     """
@@ -90,6 +91,7 @@ class RawPoints:
     slides: Sequence[str] | None = None
     person_labels: Mapping[str, Sequence[str | None]] | None = None
     persons_are_experts: bool = True
+    may_hold_regions: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -130,7 +132,8 @@ class ListedSlides(Protocol):
         """The slides that the file lists."""
 
     def own(self, slide_name: str) -> Any:
-        """All that one slide's points follow from, as values that JSON has: its own rows and their numbers above all.
+        """All that one slide's points follow from, as values that JSON has (lists as arrays too): its own rows and their
+        numbers above all.
 
         Raises:
             CandidateError: The file does not list the slide, or lists it twice.
@@ -151,6 +154,7 @@ class Reader:
         sniff: Whether a file is of this format, from its path and first bytes.
         read: The points of one slide; raises ``CandidateError`` on a malformed file.
         listed: The slides that a file lists, None for a file without slide names; raises ``CandidateError`` likewise.
+        states_unit: Whether the format has a unit of its own, from which ``read`` makes px: the user cannot name another.
     """
 
     name: str
@@ -158,3 +162,4 @@ class Reader:
     sniff: Callable[[Path, bytes], bool]
     read: Callable[[Path, SlideLike], RawPoints]
     listed: Callable[[Path], ListedSlides | None] = names_no_slides
+    states_unit: bool = False

@@ -20,13 +20,13 @@ from wsiamf.candidates.merging import merged_into
 from wsiamf.candidates.notes import label_notes, listed_faults, score_notes
 from wsiamf.candidates.parsed_file import points_sha256
 from wsiamf.candidates.placing import MAX_OUTSIDE_PX, Placed, Placement, PointsUnit, place
-from wsiamf.candidates.raters import Votes, rater_notes, votes_of
+from wsiamf.candidates.raters import Votes, rater_notes, votes_of, with_persons
 from wsiamf.candidates.raw import PointsFrame, RawPoints, Reader, SlideLike
-from wsiamf.candidates.wording import counted
 from wsiamf.classes import NON_MITOTIC, canonical_label
 from wsiamf.errors import CandidateError, ConfigError
 from wsiamf.statuses import BAD_POINT, BELOW_MIN_SCORE, DUPLICATE, OK, OUTSIDE_ROI
 from wsiamf.statuses import NON_MITOTIC as NON_MITOTIC_ROW
+from wsiamf.wording import counted
 
 COLUMNS: Final = (
     "candidate_id",
@@ -129,7 +129,7 @@ def read_candidates(
     reader, raw = read_points(path, slide, points_format)
     if min_score is not None and raw.score is None:
         raise CandidateError(f"{path}: has no scores, so --min-score {min_score:g} cannot be applied; leave it out.")
-    raw = replace(raw, ids=candidate_ids(raw, path))
+    raw = with_persons(replace(raw, ids=candidate_ids(raw, path)), raters)
     kept = raw if include_non_mitotic else raw.take(np.flatnonzero(~_non_mitotic(raw)))
     votes = votes_of(kept, raters, path)
     placement = placement_of(
@@ -195,6 +195,11 @@ def placement_of(
         ConfigError: An option holds a wrong value.
     """
     _check_placing(points_frame, points_unit, points_scale)
+    if reader.states_unit and points_unit != "auto":
+        raise ConfigError(
+            f"--points-unit {points_unit}: {reader.name} has a unit of its own, from which the points were made "
+            "px; leave the option out."
+        )
     return Placement(
         frame=reader.frame if points_frame == "auto" else points_frame,
         unit=raw.unit if points_unit == "auto" else points_unit,

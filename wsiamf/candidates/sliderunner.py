@@ -7,7 +7,6 @@ database is a RetinaNet), so nobody's labels are votes until the user says whose
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,12 +16,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiamf.candidates.outlines import Outlines, region_notes, region_rows
+from wsiamf.candidates.outlines import Outlines, may_hold_regions, region_notes, region_rows
+from wsiamf.candidates.programs import by_programs, is_own
 from wsiamf.candidates.raw import EVERY_SLIDE, ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.candidates.slide_names import SlideNames
-from wsiamf.candidates.sqlite_file import MAGIC, columns_of, opened_readonly, select
-from wsiamf.candidates.wording import counted, shown
+from wsiamf.candidates.sqlite_file import MAGIC, Database, columns_of, opened_readonly, select
 from wsiamf.errors import CandidateError
+from wsiamf.wording import counted, shown
 
 _ESSENTIAL: Final = {
     "Slides": ("uid", "filename"),
@@ -78,13 +78,13 @@ class _Listed:
         }
 
 
-def _slides(connection: sqlite3.Connection, path: Path) -> dict[Any, str]:
+def _slides(connection: Database, path: Path) -> dict[Any, str]:
     """File names by uid."""
     _check_tables(connection, path)
     return {uid: str(name or "") for uid, name in select(connection, "Slides", ("uid", "filename"))}
 
 
-def _annotations(connection: sqlite3.Connection, uids: Sequence[Any]) -> tuple[list[_Figure], _Words]:
+def _annotations(connection: Database, uids: Sequence[Any]) -> tuple[list[_Figure], _Words]:
     """What slides' annotations are, and what is said of them."""
     figures = _figures(connection, uids)
     _add_coordinates(connection, figures)
@@ -102,6 +102,7 @@ class _Figure:
     kind: Any
     agreed: Any
     vertices: list[tuple[Any, Any]] = field(default_factory=list)
+    first_place: Any = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,14 @@ class _Words:
             for person, name in self.persons.items()
         }
 
+    def programs(self, figures: Sequence[int]) -> list[str]:
+        """The program that labelled each figure, where no person did; empty for the others, unlabelled ones too."""
+        found: dict[int, str] = {}
+        for uid, person in self.said:
+            name = self.persons.get(person, "")
+            found[uid] = name if is_own(name) and found.get(uid, name) else ""
+        return [found.get(uid, "") for uid in figures]
+
     def unclear_notes(self) -> tuple[str, ...]:
         """What the user is told of figures that one person put into several classes."""
         n = sum(len(given) > 1 for given in self.said.values())
@@ -132,7 +141,7 @@ class _Words:
         return self.class_name(next(iter(given))) if given is not None and len(given) == 1 else None
 
 
-def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
+def _check_tables(connection: Database, path: Path) -> None:
     for table, wanted in _ESSENTIAL.items():
         columns = columns_of(connection, table)
         missing = [name for name in wanted if name not in columns]
@@ -159,34 +168,50 @@ def _where(uids: Sequence[Any]) -> tuple[str, Any] | None:
     return ("slide", uids[0]) if len(uids) == 1 else None
 
 
-def _figures(connection: sqlite3.Connection, uids: Sequence[Any]) -> dict[int, _Figure]:
+def _figures(connection: Database, uids: Sequence[Any]) -> dict[int, _Figure]:
     wanted = ("uid", "slide", "type", "agreedclass", "deleted")
-    rows = select(connection, "Annotations", wanted, where=_where(uids), order="uid")
-    return {
+    found = {
         uid: _Figure(uid, slide, kind, agreed)
-        for uid, slide, kind, agreed, deleted in rows
+        for uid, slide, kind, agreed, deleted in select(connection, "Annotations", wanted, where=_where(uids))
         if isinstance(uid, int) and not deleted and kind != _IMAGE
     }
+    return {uid: found[uid] for uid in sorted(found)}
 
 
-def _add_coordinates(connection: sqlite3.Connection, figures: dict[int, _Figure]) -> None:
+def _add_coordinates(connection: Database, figures: dict[int, _Figure]) -> None:
     # The coordinates' own column of the slide is not in every generation: they are found by their annotation.
-    wanted = ("annoid", "coordinatex", "coordinatey")
-    for uid, x, y in select(connection, "Annotations_coordinates", wanted, order="annoid orderidx uid"):
-        if uid in figures:
-            figures[uid].vertices.append((x, y))
+    wanted = ("annoid", "coordinatex", "coordinatey", "orderidx")
+    places: dict[int, list[Any]] = {}  # of each annotation that has several, to put its vertices in order
+    for uid, x, y, place in select(connection, "Annotations_coordinates", wanted):
+        if uid not in figures:
+            continue
+        if figures[uid].vertices:
+            places.setdefault(uid, [figures[uid].first_place]).append(place)
+        else:
+            figures[uid].first_place = place
+        figures[uid].vertices.append((x, y))
+    for uid, given in places.items():
+        vertices = figures[uid].vertices
+        figures[uid].vertices = [vertices[index] for index in sorted(range(len(given)), key=lambda i: _rank(given[i]))]
 
 
-def _persons(connection: sqlite3.Connection) -> dict[Any, str]:
+def _rank(value: Any) -> tuple[int, Any]:
+    """What SQLite sorts a value by: null, numbers, text, other bytes."""
+    if value is None:
+        return 0, 0
+    return (1 if isinstance(value, int | float) else 2 if isinstance(value, str) else 3), value
+
+
+def _persons(connection: Database) -> dict[Any, str]:
     """Names by uid; a name that two have is told apart by the uid."""
     names = {uid: str(name or f"person {uid}") for uid, name in select(connection, "Persons", ("uid", "name"))}
     counts = Counter(names.values())
     return {uid: name if counts[name] == 1 else f"{name} ({uid})" for uid, name in names.items()}
 
 
-def _said(connection: sqlite3.Connection, figures: dict[int, _Figure]) -> dict[tuple[int, Any], set[Any]]:
+def _said(connection: Database, figures: dict[int, _Figure]) -> dict[tuple[int, Any], set[Any]]:
     said: dict[tuple[int, Any], set[Any]] = {}
-    for uid, person, word in select(connection, "Annotations_label", ("annoid", "person", "class"), order="uid"):
+    for uid, person, word in select(connection, "Annotations_label", ("annoid", "person", "class")):
         if uid in figures and word:
             said.setdefault((uid, person), set()).add(word)
     return said
@@ -200,7 +225,7 @@ def _points(figures: Sequence[_Figure], slides: dict[Any, str], mpp: float, word
         x=centres[:, 0],
         y=centres[:, 1],
         labels=[words.class_name(figure.agreed) for figure in figures],
-        by_person=np.ones(len(figures), dtype=np.bool_),
+        by_person=np.ones(len(figures), dtype=np.bool_),  # but for programs' alone
         score=None,
         ids=[str(figure.uid) for figure in figures],
         faults=faults,
@@ -208,9 +233,11 @@ def _points(figures: Sequence[_Figure], slides: dict[Any, str], mpp: float, word
         slides=[slides.get(figure.slide, "") for figure in figures],
         person_labels=labels_of,
         persons_are_experts=False,
+        may_hold_regions=may_hold_regions(widths, mpp),
     )
+    points = by_programs(points, words.programs([figure.uid for figure in figures]))
     regions = region_rows(widths, mpp)
-    notes = (*region_notes(int(regions.sum())), *words.unclear_notes())
+    notes = (*points.notes, *region_notes(int(regions.sum())), *words.unclear_notes())
     return replace(points.take(np.flatnonzero(~regions)), notes=notes)
 
 

@@ -1,7 +1,8 @@
 """TIAToolbox's annotation stores: SQLite, level-0 ("baseline") px, one annotation a row with its properties as JSON.
 
 Layout (tiatoolbox/annotation/storage.py, 2.1.3): ``annotations(id, key, objtype, cx, cy, geometry, properties, area)``;
-``cx, cy`` are the centroid, and all there is of a point. Its engines write ``type`` and ``probability``.
+``cx, cy`` are the centroid, and all there is of a point. Its engines write ``type`` and ``probability``,
+``wsiamf export`` the program that labelled as ``labelled_by``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from wsiamf.candidates.gathering import Gathered
 from wsiamf.candidates.plain import persons
+from wsiamf.candidates.programs import by_programs
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 from wsiamf.candidates.sqlite_file import MAGIC, columns_of, opened_readonly, select
 from wsiamf.errors import CandidateError
@@ -22,9 +24,8 @@ _TABLE: Final = "annotations"
 _COLUMNS: Final = ("key", "cx", "cy", "properties", "area")
 _ESSENTIAL: Final = frozenset({"cx", "cy", "properties"})
 _CLASS_KEYS: Final = ("type", "class", "label", "classification", "name")
+_PROGRAM: Final = "labelled_by"
 _SCORE_KEYS: Final = ("probability", "prob", "score", "confidence")
-_LEAST_ROW_BYTES: Final = 8
-"""A damaged tree of pages may give the same rows again and again."""
 
 
 def _sniff(path: Path, head: bytes) -> bool:
@@ -38,17 +39,17 @@ def _sniff(path: Path, head: bytes) -> bool:
 
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
-    gathered = Gathered("annotation")
-    n_most = path.stat().st_size // _LEAST_ROW_BYTES
+    gathered, programs = Gathered("annotation"), list[str]()
     with opened_readonly(path) as connection:
         if not set(columns_of(connection, _TABLE)) >= _ESSENTIAL:
             raise CandidateError(f"{path}: has no table 'annotations' with cx, cy and properties; no TIAToolbox store.")
-        for key, x, y, properties, area in select(connection, _TABLE, _COLUMNS, order="id"):
-            if len(gathered) > n_most:
-                raise CandidateError(f"{path}: gives more rows than its size can hold; it is damaged, export it again.")
-            _add(gathered, x, y, _properties(properties), name=_text(key) or "", area=area)
+        for key, x, y, properties, area in select(connection, _TABLE, _COLUMNS):
+            known = _properties(properties)
+            programs.append(_text((known or {}).get(_PROGRAM)) or "")
+            _add(gathered, x, y, known, name=_text(key) or "", area=area)
     raw = gathered.raw_points(um_per_unit=slide.frame.mpp, by_person=False)
-    return raw if raw.score is not None else replace(raw, by_person=persons(raw.labels))
+    raw = raw if raw.score is not None else replace(raw, by_person=persons(raw.labels))
+    return by_programs(raw, [programs[row - 1] for row in raw.rows.tolist()])
 
 
 def _add(gathered: Gathered, x: Any, y: Any, properties: dict[str, Any] | None, *, name: str, area: Any) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from xml.parsers import expat
 
-from wsiamf.candidates.wording import shown
 from wsiamf.errors import CandidateError
+from wsiamf.wording import shown
 
 _CHUNK_BYTES: Final = 1 << 16
 _MOST_SILENT_BYTES: Final = 1 << 20

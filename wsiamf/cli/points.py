@@ -12,6 +12,7 @@ import click
 
 from wsiamf.addresses import Address
 from wsiamf.cli import options
+from wsiamf.wording import printable
 
 if TYPE_CHECKING:
     from wsiamf.candidates import SlideLike
@@ -109,7 +110,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     lines = [f"{key:<12} {_text(value)}" for key, value in facts.items() if key not in ("schema", "raters")]
     for name, rater in (facts["raters"] or {}).items():
         vote = "labels are votes" if rater["votes_count"] else "labels are votes with --raters"
-        lines.append(f"rater {name}: {_text(rater['classes'])}; AMF and NMF {vote}")
+        lines.append(f"rater {printable(name)}: {_text(rater['classes'])}; AMF and NMF {vote}")
     return lines
 
 
@@ -117,11 +118,11 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         if value.keys() == {"min", "max"}:
             return f"{value['min']:.10g} to {value['max']:.10g}"
-        shown = [f"{key or '(none)'} {_text(item)}" for key, item in list(value.items())[:_SHOWN]]
+        shown = [f"{printable(key) or '(none)'} {_text(item)}" for key, item in list(value.items())[:_SHOWN]]
         more = [f"and {len(value) - _SHOWN:,} more"] if len(value) > _SHOWN else []
         return ", ".join([*shown, *more])
     if isinstance(value, list):
         return "; ".join(map(str, value)) or "none"
     if isinstance(value, int):
         return f"{value:,}"
-    return "none" if value is None else str(value)
+    return "none" if value is None else printable(str(value))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from wsiamf.addresses import Address, parse_address
-from wsiamf.errors import ConfigError, ExportError
+from wsiamf.errors import ConfigError, ExportError, OutputExistsError
 from wsiamf.export.format_list import FORMATS, Format
 from wsiamf.export.formats.base import Options
 from wsiamf.export.results import SlideResult, find_results
@@ -85,6 +85,12 @@ def _jobs(chosen: Format, results: Sequence[SlideResult], out: Path, target: Pat
 
 
 def _check_free(path: Path, chosen: Format, *, overwrite: bool) -> None:
+    for beside in (path.with_name(path.name + ending) for ending in chosen.side_files):
+        if beside.is_file() and beside.stat().st_size:
+            raise OutputExistsError(
+                f"{path}: {beside.name} beside it holds another program's changes; close the program that has it open, or "
+                "choose another --out."
+            )
     if overwrite and path.is_file():
         chosen.may_replace(path)
     refuse_existing(path, overwrite=overwrite)

@@ -18,16 +18,17 @@ from wsiamf.candidates.columns import EXPERT_PREFIX
 from wsiamf.candidates.identity import candidate_ids
 from wsiamf.candidates.notes import listed_faults
 from wsiamf.candidates.placing import Placement, place
+from wsiamf.candidates.plain import persons
 from wsiamf.candidates.raters import Votes, votes_of
 from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, SlideLike
 from wsiamf.candidates.reading import placement_of, read_points
-from wsiamf.candidates.wording import counted
 from wsiamf.classes import CLASS_COLORS
 from wsiamf.errors import CandidateError, ConfigError
 from wsiamf.export.qupath import Feature, feature, square_ring, write_features
 from wsiamf.files import atomic_file, refuse_existing
 from wsiamf.geometry import FIGURE_BOX_UM, SlideFrame
 from wsiamf.slide_names import base_name
+from wsiamf.wording import counted
 
 SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".geojson")
 _ROWS_AT_A_TIME: Final = 65_536
@@ -107,6 +108,8 @@ def _check_slide(raw: RawPoints, slide: SlideLike, placement: Placement, path: P
         reason = f"the coordinates are in {placement.unit}, which needs its mpp"
     elif placement.frame != "level0":
         reason = "the coordinates count from the corner of its bounds"
+    elif raw.may_hold_regions:
+        reason = "some outlines may be regions of tissue and not figures, which its mpp tells"
     elif placement.flip_y:
         reason = "--points-flip-y needs its height"
     elif any(np.isnan(raw.x[index]) for index in range(len(raw)) if index not in raw.faults):
@@ -156,11 +159,19 @@ def _table(raw: RawPoints) -> pa.Table:
         columns["score"] = pa.array(raw.score, from_pandas=True)
     if any(label is not None for label in raw.labels):
         columns["label"] = pa.array(raw.labels, pa.string())
+    if raw.by_person.tolist() != _taken_for_persons(raw):
+        columns["by_person"] = pa.array(raw.by_person)
     if raw.slides is not None:
         columns["slide"] = pa.array([base_name(name) for name in raw.slides], pa.string())
     for name, given in (raw.person_labels or {}).items():
         columns[EXPERT_PREFIX + name] = pa.array(given, pa.string())
     return pa.table(columns)
+
+
+def _taken_for_persons(raw: RawPoints) -> list[bool]:
+    """Whose points a plain table of the same scores and labels would be taken for a person's."""
+    taken: list[bool] = (persons(raw.labels) & (raw.score is None)).tolist()
+    return taken
 
 
 def _write_parquet(raw: RawPoints, _frame: SlideFrame, out: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pandas as pd
 
 from wsiamf.addresses import Address, parse_address
+from wsiamf.candidates.programs import OWN_PREFIX
 from wsiamf.errors import ExportError
 from wsiamf.files import RUN_RECORD
 from wsiamf.geometry import Bounds, SlideFrame
@@ -56,12 +57,24 @@ class SlideResult:
         return str(self.record["model"]["title"])
 
     @property
+    def labelled_by(self) -> str:
+        """What a format that names who labelled is to say, so that nobody takes the labels for a person's."""
+        return OWN_PREFIX + self.model
+
+    @property
     def frame(self) -> SlideFrame:
-        """The slide's size, mpp and bounds."""
+        """The slide's size, mpp, bounds and the resolution that its file states."""
         facts = self.summary["slide"]
         # the record's mpp is the one in use, where --mpp stood in for the slide's own
         mpp = float(self.record["slide"]["mpp"])
-        return SlideFrame(int(facts["width"]), int(facts["height"]), mpp, Bounds(**facts["bounds"]))
+        stated = facts.get("mpp_stated") or ()
+        return SlideFrame(
+            width=int(facts["width"]),
+            height=int(facts["height"]),
+            mpp=mpp,
+            bounds=Bounds(**facts["bounds"]),
+            stated_mpp_xy=(float(stated[0]), float(stated[1])) if len(stated) == 2 and min(stated) > 0 else None,
+        )
 
     @property
     def slide_path(self) -> Address:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,14 @@ import numpy as np
 import shapely
 
 from wsiamf.errors import RegionError
+from wsiamf.packed import unpacked
 from wsiamf.regions.region import multipolygon
 
 AREA_TYPES = frozenset({"Polygon", "MultiPolygon"})
 _OTHER_TYPES = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString", "GeometryCollection"})
 _NOT_ANNOTATIONS = frozenset({"detection", "cell", "tile", "tmacore", "root"})
-_GZIP_MAGIC = b"\x1f\x8b"
+_TYPE_IN_ID = re.compile("Path(Annotation|Detection|Cell|Tile|TMACore|Root)Object")
+_CHUNK_BYTES = 1 << 20
 _ELLIPSE_QUAD_SEGMENTS = 64  # 256 vertices: the area falls short by 1e-4
 
 
@@ -26,16 +27,12 @@ def load_json(path: Path) -> Any:
     """The content of a file, gzipped or not.
 
     Raises:
-        RegionError: It is missing, empty, or no JSON.
+        RegionError: It is missing, no file, empty, no JSON, or unpacks to more than ``packed.unpacked`` allows.
     """
-    try:
-        data = path.read_bytes()
-        if data.startswith(_GZIP_MAGIC):
-            data = gzip.decompress(data)
-    except FileNotFoundError as error:
-        raise RegionError(f"{path}: no such regions file; check the path.") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise RegionError(f"{path}: cannot be read ({error}); give a GeoJSON file exported from QuPath.") from error
+    if not path.exists():
+        raise RegionError(f"{path}: no such regions file; check the path.")
+    with unpacked(path, error=RegionError) as stream:
+        data = b"".join(iter(lambda: stream.read(_CHUNK_BYTES), b""))
     if not data.strip():
         raise RegionError(f"{path}: the file is empty; export the annotations from QuPath again.")
     try:
@@ -57,7 +54,7 @@ def features(content: Any, path: Path) -> Iterator[Mapping[str, Any]]:
             waiting.append(_list_of(item, "features", path))
         elif kind == "Feature":
             yield item
-            waiting.append(_list_of(item, "childObjects", path))
+            waiting.append(_list_of(item, "childObjects", path) or _list_of(item, "children", path))
         elif kind in AREA_TYPES | _OTHER_TYPES:
             yield {"type": "Feature", "geometry": item, "properties": {}}
         else:
@@ -83,10 +80,12 @@ def parts_of(feature: Mapping[str, Any], number: int, path: Path) -> tuple[dict[
     return properties, geometry
 
 
-def is_annotation(properties: Mapping[str, Any]) -> bool:
-    """Whether QuPath takes an object for an annotation."""
+def is_annotation(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
+    """Whether QuPath takes an object for an annotation; its versions up to 0.3 wrote the kind where the id belongs."""
     # QuPath reads the same three keys, in this order, and takes a missing or unknown word for an annotation.
     word = properties.get("objectType") or properties.get("object_type") or properties.get("type")
+    if not word and (older := _TYPE_IN_ID.fullmatch(str(feature.get("id")))):
+        word = older[1]
     return str(word).lower() not in _NOT_ANNOTATIONS
 
 

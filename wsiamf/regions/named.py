@@ -65,7 +65,7 @@ def _drawn(path: Path) -> dict[str, tuple[shapely.MultiPolygon, bool]]:
     found: dict[str, tuple[shapely.MultiPolygon, bool]] = {}
     for number, feature in enumerate(features(load_json(path), path), start=1):
         properties, geometry = parts_of(feature, number, path)
-        if not is_annotation(properties) or geometry.get("type") not in AREA_TYPES:
+        if not is_annotation(feature, properties) or geometry.get("type") not in AREA_TYPES:
             continue
         name = _name(properties, number, path)
         if name in found:

@@ -82,7 +82,7 @@ def _sort_feature(
 ) -> None:
     found.n_objects += 1
     properties, geometry = parts_of(feature, found.n_objects, path)
-    if not is_annotation(properties):
+    if not is_annotation(feature, properties):
         found.n_detections += 1
         return
     if geometry.get("type") not in AREA_TYPES:

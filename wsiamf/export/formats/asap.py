@@ -1,4 +1,7 @@
-"""ASAP's XML, in level-0 px: a dot a figure, a group a class. ASAP opens the file that is called as the slide by itself."""
+"""ASAP's XML, in level-0 px: a dot a figure, a group a class. ASAP opens the file that is called as the slide by itself.
+
+The groups' attribute ``labelled_by`` names the model; ASAP keeps groups' attributes when it saves a file.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def _write(path: Path, results: Sequence[SlideResult], options: Options) -> None
             used.add(mark.class_name)
             stream.write(_dot(mark))
         stream.write("</Annotations>\n<AnnotationGroups>\n")
-        stream.writelines(_group(name) for name in CLASS_NAMES if name in used)
+        stream.writelines(_group(name, result.labelled_by) for name in CLASS_NAMES if name in used)
         stream.write("</AnnotationGroups>\n</ASAP_Annotations>\n")
 
 
@@ -34,9 +37,10 @@ def _dot(mark: Mark) -> str:
     return f'<Annotation {named} Color="{hex_color(mark.color)}">{place}</Annotation>\n'
 
 
-def _group(name: str) -> str:
+def _group(name: str, labelled_by: str) -> str:
     color = hex_color(class_color(name))
-    return f'<Group Name={_quoted(name)} PartOfGroup="None" Color="{color}"><Attributes/></Group>\n'
+    attributes = f"<Attributes><Attribute labelled_by={_quoted(labelled_by)}/></Attributes>"
+    return f'<Group Name={_quoted(name)} PartOfGroup="None" Color="{color}">{attributes}</Group>\n'
 
 
 def _quoted(text: str) -> str:

@@ -53,6 +53,7 @@ class Format:
         write: Writes it.
         many_slides: Whether one file holds a whole cohort.
         by_file_name: Whether such a file tells its slides apart by their file names alone, as its readers do.
+        side_files: Endings of files beside the file that show that another program has it open.
         may_replace: Raises an ``OutputExistsError`` where ``--overwrite`` must not replace what stands there.
     """
 
@@ -61,4 +62,5 @@ class Format:
     write: Write
     many_slides: bool = False
     by_file_name: bool = False
+    side_files: tuple[str, ...] = ()
     may_replace: Callable[[Path], None] = _replace_any

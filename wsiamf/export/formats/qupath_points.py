@@ -1,7 +1,8 @@
 """QuPath's points file (TSV), in QuPath px: one annotation of many points a class.
 
-Columns x, y, class and color (``PointIO`` of qupath-core). QuPath makes one annotation of all rows that agree in the
-columns after x and y, by a linear search, so that a column of ids would cost it minutes.
+Columns x, y, class, name and color (``PointIO`` of qupath-core); the name is the model's, so that nobody takes the labels for
+a person's. QuPath makes one annotation of all rows that agree in the columns after x and y, by a linear search, so that a
+column of ids would cost it minutes.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ _SIGN: Final = 1 << 32  # QuPath writes colours as Java's signed int
 
 def _write(path: Path, results: Sequence[SlideResult], options: Options) -> None:
     (result,) = results
+    name = " ".join(result.labelled_by.split())  # no tab of a model's name
     with path.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write("x\ty\tclass\tcolor\n")
+        stream.write("x\ty\tclass\tname\tcolor\n")
         for mark in iter_marks(result, every_row=options.every_row):
             place = f"{mark.x_qupath:.2f}\t{mark.y_qupath:.2f}"
-            stream.write(f"{place}\t{mark.class_name}\t{packed_color(mark.color)}\n")
+            stream.write(f"{place}\t{mark.class_name}\t{name}\t{packed_color(mark.color)}\n")
 
 
 def packed_color(rgb: tuple[int, int, int]) -> int:

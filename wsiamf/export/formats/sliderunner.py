@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from wsiamf.errors import OutputExistsError
+from wsiamf.candidates.programs import is_own
+from wsiamf.candidates.sqlite_file import Database, opened_readonly, select
+from wsiamf.errors import CandidateError, OutputExistsError
 from wsiamf.export.formats.base import Format, Options
-from wsiamf.export.formats.sqlite_files import new_database
+from wsiamf.export.formats.sqlite_files import SIDE_FILES, new_database
 from wsiamf.export.marks import CLASS_NAMES, class_color, hex_color, iter_marks
 from wsiamf.export.results import SlideResult
 from wsiamf.geometry import nearest_pixel
+from wsiamf.wording import shown
 
 _KEY: Final = "uid INTEGER PRIMARY KEY AUTOINCREMENT UNIQUE"
 _TABLES: Final = {
@@ -34,12 +36,11 @@ _TABLES: Final = {
     "Log": "dateTime FLOAT, labelId INTEGER",
 }
 _SPOT: Final = 1
-_PERSON: Final = "wsiamf "
 _UNCHANGED: Final = 0.0  # a time would make equal results differ
 
 
 def _write(path: Path, results: Sequence[SlideResult], options: Options) -> None:
-    persons = {name: number for number, name in enumerate(sorted({_person(result) for result in results}), start=1)}
+    persons = {name: number for number, name in enumerate(sorted({one.labelled_by for one in results}), start=1)}
     with new_database(path) as database:
         for name, columns in _TABLES.items():
             database.execute(f"CREATE TABLE {name} ({_KEY}, {columns})")
@@ -49,10 +50,6 @@ def _write(path: Path, results: Sequence[SlideResult], options: Options) -> None
         database.executemany("INSERT INTO Slides (filename, width, height) VALUES (?, ?, ?)", map(_slide, results))
         for row in _spots(results, persons, options):
             _insert_spot(database, *row)
-
-
-def _person(result: SlideResult) -> str:
-    return _PERSON + result.model
 
 
 def _slide(result: SlideResult) -> tuple[str, int, int]:
@@ -70,7 +67,7 @@ def _spots(
             place = nearest_pixel(mark.x), nearest_pixel(mark.y)
             yield (
                 slide,
-                persons[_person(result)],
+                persons[result.labelled_by],
                 class_ids[mark.class_name],
                 mark.uuid,
                 mark.candidate_id + known,
@@ -101,20 +98,40 @@ def _insert_spot(
 
 
 def _check_own(existing: Path) -> None:
-    """Raise unless wsiamf alone has labelled in a database."""
+    """Raise unless a database is as wsiamf wrote it."""
     try:
-        with closing(sqlite3.connect(f"{existing.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            names = [str(name) for (name,) in database.execute("SELECT name FROM Persons")]
-    except sqlite3.Error:
-        names = ["unknown"]
-    strangers = [name for name in names if not name.startswith(_PERSON)]
-    if strangers or not names:
+        with opened_readonly(existing) as database:
+            trace = _trace_of_others(database)
+    except CandidateError:
+        trace = "it cannot be read"
+    if trace is not None:
         raise OutputExistsError(
-            f"{existing}: is not a database that wsiamf alone labelled ({', '.join(strangers[:3]) or 'no person'}), so "
-            "--overwrite does not touch it; choose another --out."
+            f"{existing}: is not a database that wsiamf alone labelled ({trace}), so --overwrite does not touch it; choose "
+            "another --out."
         )
 
 
+def _trace_of_others(database: Database) -> str | None:
+    """What shows that somebody else had a database in hand; None where nothing does."""
+    names = [str(name) for (name,) in select(database, "Persons", ("name",))]
+    strangers = [shown(name) for name in names if not is_own(name)]
+    if strangers or not names:
+        return ", ".join(strangers[:3]) or "no person"
+    changes = select(database, "Annotations", ("lastmodified", "deleted"))
+    if any(deleted or modified != _UNCHANGED for modified, deleted in changes):
+        return "annotations are changed or deleted"
+    if next(select(database, "Log", ("uid",)), None) is not None:
+        return "its log has entries"
+    triggers = database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'").fetchone()
+    return "SlideRunner has opened it" if triggers[0] else None
+
+
 FORMAT: Final = Format(
-    name="sliderunner", suffix=".sqlite", write=_write, many_slides=True, by_file_name=True, may_replace=_check_own
+    name="sliderunner",
+    suffix=".sqlite",
+    write=_write,
+    many_slides=True,
+    by_file_name=True,
+    side_files=SIDE_FILES,
+    may_replace=_check_own,
 )

@@ -6,8 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Final
 
 from wsiamf.errors import OutputError
+
+SIDE_FILES: Final = ("-wal", "-journal")
+"""What SQLite leaves beside a database while it is changed, and applies to whatever database it finds there."""
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """TIAToolbox's annotation store (``SQLiteStore`` 1.0.1), in level-0 px: a point a figure.
 
 Points stand in ``cx, cy`` with a null geometry, as TIAToolbox itself writes them. ``properties`` holds ``type`` (the
-class, which its viewer colours by), ``color`` (red, green and blue from 0 to 1), the probabilities and the id.
+class, which its viewer colours by), ``color`` (red, green and blue from 0 to 1), the probabilities, the id and who labelled.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wsiamf.export.formats.base import Format, Options
-from wsiamf.export.formats.sqlite_files import new_database
+from wsiamf.export.formats.sqlite_files import SIDE_FILES, new_database
 from wsiamf.export.marks import Mark, iter_marks
 from wsiamf.export.results import SlideResult
 
@@ -54,7 +54,8 @@ def _properties(mark: Mark, result: SlideResult) -> dict[str, Any]:
         **{name: value for name, value in values.items() if value is not None},
         "candidate_id": mark.candidate_id,
         "model": result.model,
+        "labelled_by": result.labelled_by,
     }
 
 
-FORMAT: Final = Format(name="tiatoolbox", suffix=".db", write=_write)
+FORMAT: Final = Format(name="tiatoolbox", suffix=".db", write=_write, side_files=SIDE_FILES)

@@ -19,5 +19,9 @@ def counted(n: int, word: str) -> str:
 
 def reason_of(error: object) -> str:
     """What a library says of a file: its first words, on one line, without characters that a terminal would act on."""
-    text = " ".join(str(error).splitlines())[:_REASON_CHARACTERS]
+    return printable(" ".join(str(error).splitlines())[:_REASON_CHARACTERS])
+
+
+def printable(text: str) -> str:
+    """A text with what a terminal would act on escaped."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
