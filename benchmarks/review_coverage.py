@@ -97,14 +97,14 @@ def measure(
             continue
         slides = sorted(whole.figures["slide_id"].unique())
         largest = whole.of_slides([str(whole.figures["slide_id"].value_counts().index[0])])
-        draws: dict[str, tuple[Draw, Labelled | None, int]] = {
-            "all slides": (partial(_same, whole), None, len(whole.truth)),
-            "30 slides": (partial(_cohort, whole, slides, replace=False), None, 30),
-            "largest slide": (partial(_same, largest), None, len(largest.truth)),
-            "30 slides, of cases": (partial(_cohort, whole, slides, replace=True), whole, 30),
+        draws: dict[str, tuple[Draw, Labelled | None]] = {
+            "all slides": (partial(_always, whole), None),
+            "30 slides": (partial(_cohort, whole, slides, replace=False), None),
+            "largest slide": (partial(_always, largest), None),
+            "30 slides, of cases": (partial(_cohort, whole, slides, replace=True), whole),
         }
         for budget, n_rows, share in budgets:
-            for scope, (draw, of_all, _) in draws.items():
+            for scope, (draw, of_all) in draws.items():
                 options = {"budget": budget, "n_rows": n_rows, "certain_share": share, "of_all": of_all}
                 found = [row for k in range(n_draws) for row in one_draw(draw, seed + k, **options)]  # type: ignore[arg-type]
                 for figure, some in pd.DataFrame(found).groupby("figure", sort=False):
@@ -113,8 +113,7 @@ def measure(
     return pd.DataFrame(rows)
 
 
-def _same(whole: Labelled, _: np.random.Generator) -> Labelled:
-    """The figures that there are: only the worklist is drawn."""
+def _always(whole: Labelled, _random: np.random.Generator) -> Labelled:
     return whole
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tests.made_predictions import FRAME
+from tests.made_predictions import FINGERPRINT, FRAME
 from tests.made_result_folder import table_at, write_results
+from wsiamf.export.uuids import assign_uuids
 from wsiamf.geometry import Bounds, SlideFrame
 from wsiamf.review.answers import Answer, Decision
 from wsiamf.slides import read_fingerprint
@@ -79,9 +80,19 @@ def made_out(out: Path, sample_data: Path, *, n: int = 30) -> Path:
     """An OUT of two slides: the sample with its own points, and one whose file is nowhere; with a ``cohort.csv``."""
     slide = sample_data / "sample.tiff"
     points = pd.read_csv(sample_data / "points.csv").head(n)
-    table = table_at(points["x"].to_numpy(), points["y"].to_numpy(), SAMPLE_FRAME)
-    write_results(out / "sample", table, SAMPLE_FRAME, slide=slide, fingerprint=read_fingerprint(slide))
+    fingerprint = read_fingerprint(slide)
+    table = _identified(
+        table_at(points["x"].to_numpy(dtype=np.float64), points["y"].to_numpy(dtype=np.float64), SAMPLE_FRAME),
+        fingerprint,
+    )
+    write_results(out / "sample", table, SAMPLE_FRAME, slide=slide, fingerprint=fingerprint)
     place = 2_000.0 + 100 * np.arange(n, dtype=np.float64)
-    write_results(out / "gone", table_at(place, place, FRAME), slide=Path("/nowhere/gone.svs"))
+    gone = _identified(table_at(place, place, FRAME), FINGERPRINT)
+    write_results(out / "gone", gone, FRAME, slide=Path("/nowhere/gone.svs"))
     (out / "cohort.csv").write_text("slide_id,case_id\nsample,animal 1\ngone,\n")
     return out
+
+
+def _identified(table: pd.DataFrame, fingerprint: str) -> pd.DataFrame:
+    """The table with the UUIDs of its slide and places."""
+    return table.assign(uuid=assign_uuids(fingerprint, "detection", table["x_um"], table["y_um"]))

@@ -64,6 +64,8 @@ def test_places_two_um_apart_are_one_and_farther_ones_are_not() -> None:
     assert len(standing([here, replace(here, x_um=2.0)])) == 1
     assert len(standing([here, replace(here, x_um=2.01)])) == 2
     assert len(standing([here, replace(here, fingerprint="other")])) == 2
+    assert len(standing([here, replace(here, x_um=1.0, candidate_uuid="its neighbour")])) == 2
+    assert len(standing([here, replace(here, x_um=1.0, candidate_uuid=None)])) == 1
     # the first two do not touch, and the third, which both touch, replaces both
     assert len(standing([here, replace(here, x_um=3.0), replace(here, x_um=1.5)])) == 1
 

@@ -10,6 +10,7 @@ from wsiamf.review.answers import Answer
 from wsiamf.review.attaching import attach
 from wsiamf.review.counting import count
 from wsiamf.review.settling import Settled, settle, verdict
+from wsiamf.review.standing import standing
 
 A, N, X, U = Answer.AMF, Answer.NMF, Answer.NOT_MITOSIS, Answer.CANNOT_TELL
 FIGURES = made_figures(6, 2)
@@ -31,6 +32,13 @@ def test_the_figure_that_was_shown_goes_before_a_nearer_one() -> None:
     assert list(attached.of_figure) == [0]
     attached = attach(close, [decided(FIRST, "ann", A, x_um=1.0, candidate_uuid="none")])
     assert list(attached.of_figure) == [2]
+
+
+def test_answers_to_a_candidate_that_a_rerun_moved_are_about_one_figure_and_the_later_counts() -> None:
+    moved = FIGURES.assign(x_um=FIGURES["x_um"] + 1.0, uuid=[f"new-{row}" for row in range(6)])
+    answers = standing([decided(FIRST, "ann", A), decided(moved.iloc[0], "ann", N)])
+    assert len(answers) == 2
+    assert settle(moved, answers).table["final_label"].iloc[0] == "NMF"
 
 
 def test_a_slide_is_known_by_its_content_when_its_folder_is_renamed() -> None:

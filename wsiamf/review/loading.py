@@ -65,7 +65,9 @@ def load_review(
     files = list(decisions) or [places.decisions]
     if not decisions and not places.decisions.is_file():
         raise ReviewError(f"{places.decisions}: nobody has answered yet; start with wsiamf review {out.name}.")
-    answers = standing(merge([read_decisions(path) for path in files]))
+    read = [read_decisions(path) for path in files]
+    # one file stays in its own order, as the live counts take it: clocks may be put back
+    answers = standing(read[0] if len(read) == 1 else merge(read))
     _check_readers(answers, [*(readers or ()), *([adjudicator] if adjudicator else [])])
     settled = settle(
         figures, answers, readers=readers, adjudicator=adjudicator, empty_slides=empty_slides(results, figures)

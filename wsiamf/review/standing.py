@@ -18,7 +18,9 @@ def standing(decisions: Sequence[Decision]) -> list[Decision]:
     """Of each reader and place the latest answer that is not withdrawn.
 
     A place is a slide (folder and fingerprint) and what lies within 2 um. An answer falls if the same reader gave a later
-    one that stands there; one that only lies near another that fell stays.
+    one that stands there; one that only lies near another that fell stays. Answers to two candidates that were both shown are
+    of two places, however near these lie: points that persons labelled are never merged. (If a re-run moved a candidate a
+    little, the answers to its old and new place meet again where they are attached, and the later one counts.)
 
     Args:
         decisions: In the order in which they were given.
@@ -42,7 +44,12 @@ def _latest(decisions: Sequence[Decision], numbers: Sequence[int]) -> list[int]:
     for place in reversed(range(len(numbers))):  # the latest first
         if place not in fallen:
             kept.append(numbers[place])
-            fallen.update(near[place])
+            shown = decisions[numbers[place]].candidate_uuid
+            fallen.update(
+                other
+                for other in near[place]
+                if decisions[numbers[other]].candidate_uuid in (shown, None) or shown is None
+            )
     return kept
 
 
