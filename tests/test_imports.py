@@ -71,6 +71,8 @@ SOLE_IMPORTERS = {
     "click": {"cli"},
     "dask": {"cohort", "doctor"},
     "distributed": {"cohort", "doctor"},
+    "starlette": {"review"},
+    "uvicorn": {"review"},
 }
 TORCH_FREE = [
     *("summary", "export", "candidates", "regions", "slides", "spec", "config", "predictions", "crops", "crop_store"),

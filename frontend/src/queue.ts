@@ -1,0 +1,130 @@
+// Decisions on their way to the server: one by one, in order, kept in this browser until the server has them.
+
+import { signal } from "@preact/signals";
+import { post, ServerError, type Post } from "./api";
+
+export interface Waiting {
+  nonce: string;
+  post: Post;
+  /** Whether it was sent before, so that the server looks whether it has it already. */
+  retry: boolean;
+}
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 8_000;
+
+export const waiting = signal<readonly Waiting[]>([]);
+/** Why decisions are held back; null while all is well. */
+export const held = signal<string | null>(null);
+
+let place = "";
+let running = false;
+let wake: (() => void) | null = null;
+let onKept: (one: Waiting, id: number) => Promise<void> = async () => {};
+let onRefused: (one: Waiting, why: string) => void = () => {};
+
+/** Take up what an earlier page of this reader left unsent. */
+export function openQueue(
+  review: string,
+  reader: string,
+  kept: (one: Waiting, id: number) => Promise<void>,
+  refused: (one: Waiting, why: string) => void,
+): void {
+  const prefix = `wsiamf:${review}:${reader}:`;
+  place = prefix + crypto.randomUUID();
+  onKept = kept;
+  onRefused = refused;
+  const left: Waiting[] = [];
+  for (const key of Object.keys(localStorage).filter((one) => one.startsWith(prefix))) {
+    // A page that is still open may send them too; the server tells by the nonce that it has them.
+    left.push(...(JSON.parse(localStorage.getItem(key) ?? "[]") as Waiting[]));
+    localStorage.removeItem(key);
+  }
+  set(left.map((one) => ({ ...one, retry: true })));
+  void run();
+}
+
+export function enqueue(one: Post): string {
+  const nonce = crypto.randomUUID();
+  set([...waiting.value, { nonce, post: one, retry: false }]);
+  void run();
+  return nonce;
+}
+
+/** Take back the last decision that was never sent; false where there is none. */
+export function dropLastUnsent(): boolean {
+  const last = waiting.value.at(-1);
+  if (last === undefined || last.retry || (running && waiting.value.length === 1 && held.value === null)) return false;
+  set(waiting.value.slice(0, -1));
+  return true;
+}
+
+export function tryNow(): void {
+  wake?.();
+}
+
+function set(list: readonly Waiting[]): void {
+  waiting.value = list;
+  if (list.length === 0) localStorage.removeItem(place);
+  else localStorage.setItem(place, JSON.stringify(list));
+}
+
+async function run(): Promise<void> {
+  if (running) return;
+  running = true;
+  let wait = FIRST_WAIT_MS;
+  while (waiting.value.length > 0) {
+    const one = waiting.value[0]!;
+    const outcome = await send(one);
+    if (outcome === "later") {
+      await pause(wait);
+      wait = Math.min(2 * wait, LONGEST_WAIT_MS);
+      continue;
+    }
+    wait = FIRST_WAIT_MS;
+  }
+  running = false;
+}
+
+async function send(one: Waiting): Promise<"done" | "later"> {
+  try {
+    const { id } = await post({ ...one.post, body: { ...one.post.body, nonce: one.nonce, retry: one.retry } });
+    held.value = null;
+    remove(one);
+    await onKept(one, id);
+    return "done";
+  } catch (error) {
+    if (!(error instanceof ServerError)) throw error;
+    if (isFinal(error.status)) {
+      held.value = null;
+      remove(one);
+      onRefused(one, error.message);
+      return "done";
+    }
+    held.value = reason(error);
+    set(waiting.value.map((other) => (other.nonce === one.nonce ? { ...other, retry: true } : other)));
+    return "later";
+  }
+}
+
+export function reason(error: ServerError): string {
+  if (error.status === 403) return "This link is no longer valid; open the one that wsiamf review printed last";
+  return error.status === 0 ? "No connection to the server" : `The server cannot keep it: ${error.message}`;
+}
+
+/** Said no for good: asking again would not help. */
+const isFinal = (status: number): boolean => [400, 404, 409, 413, 415, 422].includes(status);
+
+function remove(one: Waiting): void {
+  set(waiting.value.filter((other) => other.nonce !== one.nonce));
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    wake = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
+}

@@ -1,0 +1,343 @@
+"""The review as a reader meets it: the built page in a real Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.served_review import REQUIRED, TOKEN, made_out, page_files, serving, worklist_of
+from wsiamf.review.applying import apply_review
+from wsiamf.review.decisions import DecisionStore, read_decisions
+from wsiamf.review.places import ReviewPlaces
+from wsiamf.review.server.app import make_app
+from wsiamf.review.server.board import Board
+from wsiamf.review.worklist_files import write_worklist
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+if not REQUIRED:
+    pytest.importorskip("playwright", reason="playwright is not installed")
+    if not Path(CHROMIUM).is_file():
+        pytest.skip("there is no chromium", allow_module_level=True)
+
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright  # noqa: E402
+
+ARGUMENTS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+SETTLED = (
+    "() => document.querySelectorAll('.pictures img').length === 2 && [...document.images].every((one) => one.complete)"
+)
+
+WHOLE = "() => Math.abs(window.wsiamfViewer.view().width - window.wsiamfViewer.home().width) < 1e-3"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        playwright.selectors.set_test_id_attribute("data-test")
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+class Review:
+    """A served review and the browsers that look at it."""
+
+    def __init__(self, port: int, browser: Browser, stack: ExitStack) -> None:
+        self.link = f"http://127.0.0.1:{port}/?token={TOKEN}"
+        self._browser = browser
+        self._stack = stack
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+
+    def open(self, reader: str | None, *, context: BrowserContext | None = None) -> Page:
+        """A page past the question for the reader's name, at its first case."""
+        if context is None:
+            context = self._browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+            self._stack.callback(context.close)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on(
+            "console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.goto(self.link)
+        if reader is not None:
+            page.get_by_test_id("reader-name").fill(reader)
+            page.keyboard.press("Enter")
+        expect(page.get_by_test_id("title")).to_have_text("Case 1 of 30")
+        page.wait_for_function(SETTLED)
+        return page
+
+
+Serve = Callable[..., Review]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_out(tmp_path_factory.mktemp("browser") / "out", coded=False)
+
+
+@pytest.fixture
+def out(results: Path, tmp_path: Path) -> Path:
+    """Results of its own for each test, with a worklist of 30."""
+    folder = tmp_path / "out"
+    shutil.copytree(results, folder)
+    write_worklist(worklist_of(folder), folder)
+    return folder
+
+
+@pytest.fixture
+def serve(out: Path, browser: Browser) -> Iterator[Serve]:
+    """Serves the results; at the end no page has complained, and none has asked another machine."""
+    reviews: list[Review] = []
+    with ExitStack() as stack:
+
+        def served(**options: Any) -> Review:
+            store = stack.enter_context(DecisionStore(ReviewPlaces(out).decisions))
+            board = Board(out, store, worklist=worklist_of(out), **options)
+            port = stack.enter_context(serving(make_app(board, page_files(), token=TOKEN)))
+            reviews.append(Review(port, browser, stack))
+            return reviews[-1]
+
+        yield served
+    for review in reviews:
+        assert review.complaints == []
+        assert {urlsplit(url).hostname for url in review.asked if not url.startswith(("data:", "blob:"))} == {
+            "127.0.0.1"
+        }
+
+
+def case(page: Page) -> str:
+    return str(page.get_by_test_id("case").get_attribute("data-figure"))
+
+
+def press(page: Page, key: str, n_answered: int, total: int = 30) -> None:
+    """Answer by keyboard, and wait until the server has it and the page has gone on."""
+    page.wait_for_function("() => window.wsiamfReady()")
+    page.keyboard.press(key)
+    expect(page.get_by_test_id("progress")).to_have_text(f"{n_answered} of {total} answered")
+
+
+def row(page: Page, index: int) -> Locator:
+    return page.get_by_test_id("row").nth(index)
+
+
+def test_ten_cases_by_keyboard_undone_reloaded_and_found(serve: Serve, out: Path) -> None:
+    page = serve().open("Anna")
+    keys = ["a", "n", "x", "u", "a", "n", "a", "n", "x", "a"]
+    words = {"a": "AMF", "n": "NMF", "x": "non-mitotic", "u": "cannot-tell"}
+    for n, key in enumerate(keys, start=1):
+        press(page, key, n)
+        expect(page.get_by_test_id("title")).to_have_text(f"Case {n + 1} of 30")
+    kept = read_decisions(ReviewPlaces(out).decisions)
+    assert [str(one.answer) for one in kept] == [words[key] for key in keys]
+    assert [one.candidate_uuid for one in kept] == worklist_of(out).table["uuid"].tolist()[:10]
+    assert all(one.reader == "Anna" and one.seconds is not None and not one.blinded for one in kept)
+
+    page.keyboard.press("Control+z")
+    expect(page.get_by_test_id("progress")).to_have_text("9 of 30 answered")
+    expect(page.get_by_test_id("title")).to_have_text("Case 10 of 30")
+    assert [one.withdrawn for one in read_decisions(ReviewPlaces(out).decisions)] == [False] * 9 + [True]
+
+    page.reload()  # the name is kept, and so are the answers
+    expect(page.get_by_test_id("progress")).to_have_text("9 of 30 answered")
+    expect(page.get_by_test_id("title")).to_have_text("Case 10 of 30")
+    page.get_by_role("listbox").evaluate("(list) => list.scrollTo(0, 0)")
+    for index, key in enumerate(keys[:8]):
+        expect(row(page, index)).to_have_attribute("data-answer", words[key])
+
+
+def test_pan_zoom_click_and_find_the_way_by_keyboard(serve: Serve) -> None:
+    page = serve().open("Anna")
+    slide = page.get_by_test_id("slide")
+    bar = page.get_by_test_id("scale-bar")
+    before = bar.inner_text()
+    page.keyboard.press("0")
+    page.wait_for_function(WHOLE)
+    expect(bar).not_to_have_text(before)
+    whole = page.evaluate("() => window.wsiamfViewer.view()")
+    box = slide.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 300, box["y"] + 400)
+    page.mouse.wheel(0, -400)
+    page.wait_for_function("(old) => window.wsiamfViewer.view().width < old.width / 1.1", arg=whole)
+    zoomed = page.evaluate("() => window.wsiamfViewer.view()")
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 300, steps=4)
+    page.mouse.up()
+    page.wait_for_function("(old) => window.wsiamfViewer.view().x > old.x + 0.01", arg=zoomed)
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("+")
+
+    first = case(page)
+    page.keyboard.press("0")
+    page.wait_for_function(WHOLE)
+    chosen = page.evaluate("(first) => window.wsiamfViewer.screenOf(Number(first) === 5 ? 6 : 5)", first)
+    page.mouse.click(box["x"] + chosen["x"], box["y"] + chosen["y"])
+    expect(page.get_by_test_id("case")).to_have_attribute("data-figure", "6" if first == "5" else "5")
+
+    page.keyboard.press("g")
+    page.get_by_test_id("jump").fill("7")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("title")).to_have_text("Case 7 of 30")
+    for key, number in (("j", 8), ("ArrowRight", 9), ("k", 8), ("ArrowLeft", 7)):
+        page.keyboard.press(key)
+        expect(page.get_by_test_id("title")).to_have_text(f"Case {number} of 30")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Mark a missed figure")
+    page.keyboard.press("a")  # no answer while help is open
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_test_id("progress")).to_have_text("0 of 30 answered")
+
+
+def test_filters_and_a_missed_figure(serve: Serve, out: Path) -> None:
+    page = serve().open("Anna")
+    press(page, "a", 1)
+    table = worklist_of(out).table
+    page.get_by_test_id("filter-Random").click()
+    n_random = int((table["stratum"] == "random").sum())
+    expect(page.locator(".all-rows")).to_have_attribute("style", f"height: {48 * n_random}px;")
+    page.get_by_test_id("filter-Random").click()
+    page.get_by_test_id("filter-unanswered").click()
+    expect(page.locator(".all-rows")).to_have_attribute("style", f"height: {48 * 29}px;")
+
+    page.keyboard.press("0")
+    box = page.get_by_test_id("slide").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 40, box["y"] + 500)
+    page.wait_for_function(WHOLE)
+    page.keyboard.press("m")
+    expect(page.get_by_test_id("title")).to_have_text("Missed figure")
+    expect(page.get_by_test_id("answer-cannot-tell")).to_be_disabled()
+    page.keyboard.press("Escape")
+    page.keyboard.press("m")
+    page.keyboard.press("n")
+    expect(page.get_by_test_id("notice")).to_contain_text("Kept as a missed figure: NMF")
+    added = read_decisions(ReviewPlaces(out).decisions)[-1]
+    assert (added.kind, str(added.answer), added.candidate_uuid) == ("added", "NMF", None)
+    page.locator("#tab-added").click()
+    expect(page.get_by_test_id("added")).to_have_count(1)
+    page.keyboard.press("z")
+    expect(page.get_by_test_id("added")).to_have_count(0)
+
+
+def test_readers_adjudication_and_counts(serve: Serve, out: Path) -> None:
+    review = serve(adjudicator="Carla")
+    for reader, keys in (("Anna", "aan"), ("Boris", "nax")):
+        page = review.open(reader)
+        for n, key in enumerate(keys, start=1):
+            press(page, key, n)
+    page = review.open("Carla")
+    page.locator("#tab-disputes").click()
+    disputes = page.get_by_test_id("dispute")
+    expect(disputes).to_have_count(2)
+    expect(disputes.first).to_contain_text("Anna")
+    expect(disputes.first).to_contain_text("Boris")
+    disputes.first.click()
+    page.wait_for_function("() => window.wsiamfReady()")
+    page.keyboard.press("a")
+    expect(page.get_by_test_id("dispute").first).to_contain_text("Settled: AMF")
+    page.locator("#tab-counts").click()
+    counts = apply_review(out, adjudicator="Carla").summary["counts"]["all"]
+    assert counts["n_adjudicate"] == 1
+    for column, name in (("model", "without_review"), ("review", "with_review")):
+        for field in ("n_amf", "n_nmf"):
+            cell = page.locator(f"[data-count={column}-{field}]")
+            expect(cell).to_have_text(str(counts[name][field]))
+
+
+def test_blinded(serve: Serve, out: Path) -> None:
+    review = serve(blinded=True)
+    anna, boris = review.open("Anna"), review.open("Boris")
+    for page in (anna, boris):
+        expect(page.get_by_text("Blinded", exact=True)).to_be_visible()
+        expect(page.get_by_text("Model:")).to_have_count(0)
+        expect(page.locator("#tab-counts")).to_have_count(0)
+        assert page.locator(".rows .mark-AMF, .rows .mark-NMF, .legend .mark-AMF").count() == 0
+    orders = [
+        page.evaluate("() => [...document.querySelectorAll('.row img')].map((one) => one.src)")
+        for page in (anna, boris)
+    ]
+    assert orders[0] != orders[1]
+    press(anna, "a", 1)
+    boris.reload()
+    expect(boris.get_by_test_id("progress")).to_have_text("0 of 30 answered")
+    assert [one.blinded for one in read_decisions(ReviewPlaces(out).decisions)] == [True]
+
+
+def test_a_lost_connection_loses_nothing(serve: Serve, out: Path) -> None:
+    review = serve()
+    page = review.open("Anna")
+    page.wait_for_function("() => window.wsiamfReady()")
+    page.context.set_offline(True)
+    page.keyboard.press("a")
+    expect(page.get_by_test_id("held")).to_contain_text("1 decision waits")
+    expect(page.get_by_test_id("title")).to_have_text("Case 1 of 30")  # not before it is acknowledged
+    page.context.set_offline(False)
+    expect(page.get_by_test_id("progress")).to_have_text("1 of 30 answered")
+    expect(page.get_by_test_id("held")).to_have_count(0)
+    expect(page.get_by_test_id("title")).to_have_text("Case 2 of 30")
+    assert len(read_decisions(ReviewPlaces(out).decisions)) == 1
+    lost = ("ERR_INTERNET_DISCONNECTED", "Image load aborted")
+    review.complaints[:] = [said for said in review.complaints if not any(words in said for words in lost)]
+
+
+def test_two_browsers_at_once(serve: Serve) -> None:
+    review = serve()
+    one, other = review.open("Anna"), review.open("Anna")
+    press(one, "a", 1)
+    expect(other.get_by_test_id("progress")).to_have_text("1 of 30 answered", timeout=10_000)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_focus_and_names(serve: Serve, browser: Browser, scheme: Any) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+    page = serve().open("Anna", context=context)
+    nameless = page.evaluate(
+        "() => [...document.querySelectorAll('button, select, input, img, progress')]"
+        ".filter((one) => !(one.getAttribute('aria-label') || one.textContent.trim() || one.labels?.length"
+        " || one.hasAttribute('alt'))).map((one) => one.outerHTML)"
+    )
+    assert nameless == []
+    assert page.evaluate(CONTRASTS) == []
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    wide = page.evaluate("() => document.documentElement.scrollWidth")
+    assert wide <= 1280
+    context.close()
+
+
+# Texts whose contrast with the ground they stand on is below AA's 4.5, with the numbers.
+CONTRASTS = """() => {
+  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
+  const ground = (one) => {
+    for (let at = one; at; at = at.parentElement) {
+      const color = channels(getComputedStyle(at).backgroundColor);
+      if (color.length === 3 || color[3] > 0.99) return color;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const one = walker.currentNode.parentElement;
+    const left_out = one.closest('option, noscript, .visually-hidden, :disabled, .experts');
+    if (!walker.currentNode.textContent.trim() || left_out) continue;
+    const [a, b] = [light(channels(getComputedStyle(one).color)), light(ground(one))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) found.push(`${one.textContent.slice(0, 30)} ${ratio.toFixed(2)}`);
+  }
+  return found;
+}"""

@@ -1,0 +1,105 @@
+"""What the page is told of a slide: its size, its tiles, its hotspots and the outlines of its regions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import shapely
+
+from wsiamf.crops.plan import CROP_PX
+from wsiamf.errors import RegionError
+from wsiamf.export.results import SlideResult
+from wsiamf.files import sha256_file
+from wsiamf.regions.qupath import read_regions
+from wsiamf.regions.region import multipolygon
+from wsiamf.review.server.pictures import VIEW_MPP
+from wsiamf.review.server.pyramid import TILE_PX, Pyramid
+
+_MARK_DIGITS: Final = 12
+"""Digits of the fingerprint in a picture's address, so that a browser never shows one slide's picture for another's."""
+
+_SIMPLIFY_PX: Final = 2.0  # level-0 px; less than a screen shows
+
+
+def slide_facts(number: int, result: SlideResult, *, blinded: bool) -> dict[str, Any]:
+    """Facts of one slide as the page wants them.
+
+    Args:
+        number: Of the slide under review.
+        result: Its results.
+        blinded: Whether thresholds, names of experts and the hotspots' order are left out.
+    """
+    frame = result.frame
+    pyramid = Pyramid(frame.width, frame.height)
+    outlines, status = region_outlines(result)
+    facts = {
+        "width": frame.width,
+        "height": frame.height,
+        "mpp": frame.mpp,
+        "tile_px": TILE_PX,
+        "first_level": pyramid.first_level,
+        "last_level": pyramid.last_level,
+        "tiles": f"/tiles/{number}/{mark_of(result)}",
+        "crop_um": CROP_PX * VIEW_MPP,
+        "hotspots": [_hotspot(one, blinded=blinded) for one in result.summary.get("hotspots") or []],
+        "outlines": outlines,
+        "outlines_status": status,
+        "experts": [],
+        "thresholds": {"p_atypical": None, "p_hard": None, "experts": []},
+    }
+    if not blinded:
+        facts |= _cut_offs(result)
+    return facts
+
+
+def mark_of(result: SlideResult) -> str:
+    """What stands for the slide's content in addresses."""
+    return result.fingerprint[:_MARK_DIGITS]
+
+
+def region_outlines(result: SlideResult) -> tuple[list[list[list[float]]], str]:
+    """Rings of the regions of interest in level-0 px, and ``ok`` or why there are none.
+
+    The regions file is read again, and only if it still is the one that the slide was screened with.
+    """
+    recorded = result.record["host"]["paths"].get("regions")
+    if recorded is None:
+        return [], "the whole tissue was counted"
+    path = Path(recorded)
+    if not path.is_file() or sha256_file(path) != result.record["regions"]["sha256"]:
+        return [], f"{path.name} was moved or changed since the slide was screened"
+    options = result.record["options"]
+    try:
+        region = read_regions(
+            path, result.frame, include=options["include_classes"], exclude=options["exclude_classes"]
+        )
+    except RegionError as error:
+        return [], str(error)
+    return list(_rings(region.geometry)), "ok"
+
+
+def _rings(geometry: shapely.MultiPolygon) -> list[list[list[float]]]:
+    rings: list[list[list[float]]] = []
+    for polygon in multipolygon(geometry.simplify(_SIMPLIFY_PX)).geoms:
+        for ring in (polygon.exterior, *polygon.interiors):
+            rings.append([[round(x, 1), round(y, 1)] for x, y in ring.coords])
+    return rings
+
+
+def _hotspot(one: dict[str, Any], *, blinded: bool) -> dict[str, Any]:
+    """Place alone: the counts in it are the model's."""
+    places = {name: one[f"{name}_px"] for name in ("x", "y", "width", "height")}
+    return {"rank": None if blinded else one["rank"], **places}
+
+
+def _cut_offs(result: SlideResult) -> dict[str, Any]:
+    thresholds = result.summary["thresholds"]
+    return {
+        "experts": list(result.summary["experts"]),
+        "thresholds": {
+            "p_atypical": thresholds.get("p_atypical"),
+            "p_hard": thresholds.get("p_hard"),
+            "experts": list(thresholds.get("p_atypical_experts") or []),
+        },
+    }
