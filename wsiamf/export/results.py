@@ -67,7 +67,7 @@ class SlideResult:
         facts = self.summary["slide"]
         # the record's mpp is the one in use, where --mpp stood in for the slide's own
         mpp = float(self.record["slide"]["mpp"])
-        stated = facts.get("mpp_stated") or ()
+        stated: list[float] = facts.get("mpp_stated") or []
         return SlideFrame(
             width=int(facts["width"]),
             height=int(facts["height"]),

@@ -22,12 +22,12 @@ import shapely.geometry
 from scipy.spatial import cKDTree
 from shapely.errors import ShapelyError
 
-from wsiamf.candidates.packed import unpacked
 from wsiamf.classes import AMF, HOTSPOT, NMF, NON_MITOTIC, canonical_label
 from wsiamf.errors import CandidateError, ReviewError
 from wsiamf.export.results import SlideResult
 from wsiamf.export.rows import counted_positions, hard_positions
 from wsiamf.export.uuids import REVIEW, Identities
+from wsiamf.packed import unpacked
 from wsiamf.review.answers import ADDED, FIGURE, SAME_PLACE_UM, Answer, Decision, utc_now
 from wsiamf.review.reviewed_tables import ADDED_BY_READER
 

@@ -284,10 +284,10 @@ class Board:
             slide, figure = self._place(row)
             x, y = self._places[row].tolist()
             return {"slide": slide, "figure": figure, "x": x, "y": y}
-        one = table.loc[row]
-        slide = self._numbers[str(one["slide_id"])]
+        slide = self._numbers[str(table.at[row, "slide_id"])]
         mpp = self.results[slide].frame.mpp
-        return {"slide": slide, "figure": None, "x": float(one["x_um"]) / mpp, "y": float(one["y_um"]) / mpp}
+        x_um, y_um = (float(table.at[row, name]) for name in ("x_um", "y_um"))  # type: ignore[arg-type]
+        return {"slide": slide, "figure": None, "x": x_um / mpp, "y": y_um / mpp}
 
     def _place(self, row: int) -> tuple[int, int]:
         slide = int(np.searchsorted(self._starts, row, side="right")) - 1
