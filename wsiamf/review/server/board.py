@@ -284,10 +284,10 @@ class Board:
             slide, figure = self._place(row)
             x, y = self._places[row].tolist()
             return {"slide": slide, "figure": figure, "x": x, "y": y}
-        slide = self._numbers[str(table.at[row, "slide_id"])]
+        one = table.loc[row].to_dict()
+        slide = self._numbers[str(one["slide_id"])]
         mpp = self.results[slide].frame.mpp
-        x_um, y_um = (float(table.at[row, name]) for name in ("x_um", "y_um"))  # type: ignore[arg-type]
-        return {"slide": slide, "figure": None, "x": x_um / mpp, "y": y_um / mpp}
+        return {"slide": slide, "figure": None, "x": one["x_um"] / mpp, "y": one["y_um"] / mpp}
 
     def _place(self, row: int) -> tuple[int, int]:
         slide = int(np.searchsorted(self._starts, row, side="right")) - 1
