@@ -1,7 +1,7 @@
 // What lies over the slide: figures, regions, hotspots, the crop's outline. One canvas, drawn anew with each frame.
 //
 // Far out every figure is a few px, written straight into the picture's memory: a hundred thousand take some
-// milliseconds. Close up there are few, and they are drawn as outlines that leave the figure itself free.
+// milliseconds. Close up there are few, and they are outlines that leave the figure itself free.
 
 import type { Given, Hotspot, SlideFacts } from "./api";
 import { AMF, NMF, type Figures } from "./figures";
@@ -31,7 +31,7 @@ const REGION_COLOR = "#1b1f24";
 const CHOSEN_COLOR = "#ffd400";
 const MARK_UM = 13.5;
 const OUTLINE_FROM_PX = 13; // a mark of that size on the screen has room for its shape
-const MOST_OUTLINES = 2_000;
+const MOST_OUTLINES = 4_000;
 const MARGIN_SHARE = 0.25;
 const BEARABLE_MS = 6;
 const REPAINT_MS = 120;
@@ -39,6 +39,7 @@ const REPAINT_MS = 120;
 interface Painted {
   figures: Figures;
   shown: Uint8Array | null;
+  answered: ReadonlySet<number>;
   at: Placing;
   when: number;
   ms: number;
@@ -73,19 +74,12 @@ export class Overlay {
       return;
     }
     const device = { scale: placing.scale * ratio, x: placing.x * ratio, y: placing.y * ratio };
-    const visible = this.visible(scene, device, ratio);
-    if (visible === null) this.drawDots(scene, device, ratio);
-    else context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    this.drawFigures(scene, device, ratio);
     if (!scene.bare) {
       this.drawOutlines(scene.facts, device, ratio);
       for (const hotspot of scene.facts.hotspots) this.drawHotspot(hotspot, device, ratio);
     }
-    const radius = Math.max((MARK_UM / scene.facts.mpp / 2) * device.scale, 4 * ratio);
-    for (const k of visible ?? []) {
-      const { x, y, cls } = scene.figures;
-      this.drawMark(x[k]! * device.scale + device.x, y[k]! * device.scale + device.y, radius, cls[k]!, ratio);
-      if (scene.answered.has(k)) this.drawTick(x[k]! * device.scale + device.x, y[k]! * device.scale + device.y, radius, ratio);
-    }
+    const radius = markRadius(scene, device, ratio);
     for (const one of scene.added) this.drawAdded(one, device, radius, ratio);
     if (scene.draft !== null) this.drawAdded(scene.draft, device, radius, ratio, true);
     if (scene.chosen !== null) this.drawChosen(scene.facts, scene.chosen, device, ratio);
@@ -96,15 +90,15 @@ export class Overlay {
     if (this.canvas.height !== height) this.canvas.height = height;
   }
 
-  /** Figures in view, if their marks have room for outlines; null where dots are to be drawn. */
-  private visible(scene: Scene, device: Placing, ratio: number): number[] | null {
+  /** Figures on the sheet, if their marks have room for outlines; null where dots are to be drawn. */
+  private outlined(scene: Scene, device: Placing, ratio: number): number[] | null {
     if ((MARK_UM / scene.facts.mpp) * device.scale < OUTLINE_FROM_PX * ratio) return null;
     const { n, x, y } = scene.figures;
-    const margin = (2 * MARK_UM) / scene.facts.mpp;
-    const left = -device.x / device.scale - margin;
-    const top = -device.y / device.scale - margin;
-    const right = (this.canvas.width - device.x) / device.scale + margin;
-    const bottom = (this.canvas.height - device.y) / device.scale + margin;
+    const margin = this.margin + 2 * (MARK_UM / scene.facts.mpp) * device.scale;
+    const left = (-margin - device.x) / device.scale;
+    const top = (-margin - device.y) / device.scale;
+    const right = (this.canvas.width + margin - device.x) / device.scale;
+    const bottom = (this.canvas.height + margin - device.y) / device.scale;
     const found: number[] = [];
     for (let k = 0; k < n; k++) {
       if (x[k]! < left || x[k]! > right || y[k]! < top || y[k]! > bottom) continue;
@@ -116,14 +110,14 @@ export class Overlay {
   }
 
   /**
-   * Dots are painted once, with a margin, and moved with the slide; painted anew when it has been moved beyond the margin.
+   * Marks are painted once, with a margin, and moved with the slide; painted anew when it has been moved beyond the margin.
    * While it is zoomed, the painting is stretched between two paintings, if painting takes longer than a frame can bear.
    */
-  private drawDots(scene: Scene, device: Placing, ratio: number): void {
+  private drawFigures(scene: Scene, device: Placing, ratio: number): void {
     const { context, canvas } = this;
     context.clearRect(0, 0, canvas.width, canvas.height);
     const old = this.painted;
-    const same = old !== null && old.figures === scene.figures && old.shown === scene.shown && this.hasRoom();
+    const same = old !== null && old.figures === scene.figures && old.shown === scene.shown && old.answered === scene.answered && this.hasRoom();
     const stretch = same ? device.scale / old.at.scale : 1;
     const [x, y] = same ? [device.x - old.at.x * stretch, device.y - old.at.y * stretch] : [0, 0];
     const isMoved = same && Math.abs(stretch - 1) < 1e-9 && Math.abs(x) <= this.margin && Math.abs(y) <= this.margin;
@@ -155,14 +149,43 @@ export class Overlay {
     this.later = setTimeout(this.redraw, REPAINT_MS);
   }
 
-  /** Write the dots into a picture that is larger than the canvas by the margin on each side. */
   private paint(scene: Scene, device: Placing, ratio: number): void {
     const start = performance.now();
     if (!this.hasRoom()) {
       this.sheet = document.createElement("canvas");
       this.sheet.width = this.canvas.width + 2 * this.margin;
       this.sheet.height = this.canvas.height + 2 * this.margin;
-      this.pixels = new ImageData(this.sheet.width, this.sheet.height);
+    }
+    const outlined = this.outlined(scene, device, ratio);
+    if (outlined === null) this.paintDots(scene, device, ratio);
+    else this.paintOutlines(scene, outlined, device, ratio);
+    const when = performance.now();
+    const { figures, shown, answered } = scene;
+    this.painted = { figures, shown, answered, at: device, when, ms: when - start };
+  }
+
+  /** Stamp each figure's mark: to stroke a thousand shapes one by one would take far longer. */
+  private paintOutlines(scene: Scene, outlined: number[], device: Placing, ratio: number): void {
+    const sheet = this.sheet!.getContext("2d")!;
+    sheet.clearRect(0, 0, this.sheet!.width, this.sheet!.height);
+    const radius = markRadius(scene, device, ratio);
+    const stamps = new Map<number, HTMLCanvasElement>();
+    const { x, y, cls } = scene.figures;
+    for (const k of outlined) {
+      const isAnswered = scene.answered.has(k);
+      const kind = 2 * cls[k]! + Number(isAnswered);
+      let stamp = stamps.get(kind);
+      if (stamp === undefined) stamps.set(kind, (stamp = markStamp(cls[k]!, isAnswered, radius, ratio)));
+      const left = x[k]! * device.scale + device.x + this.margin - stamp.width / 2;
+      const top = y[k]! * device.scale + device.y + this.margin - stamp.height / 2;
+      sheet.drawImage(stamp, Math.round(left), Math.round(top));
+    }
+  }
+
+  /** Write the dots into the sheet's memory. */
+  private paintDots(scene: Scene, device: Placing, ratio: number): void {
+    if (this.pixels === null || this.pixels.width !== this.sheet!.width || this.pixels.height !== this.sheet!.height) {
+      this.pixels = new ImageData(this.sheet!.width, this.sheet!.height);
       this.words = new Uint32Array(this.pixels.data.buffer);
     } else this.words!.fill(0);
     const { width, height } = this.sheet!;
@@ -184,8 +207,6 @@ export class Overlay {
       }
     }
     this.sheet!.getContext("2d")!.putImageData(this.pixels!, 0, 0);
-    const when = performance.now();
-    this.painted = { figures: scene.figures, shown: scene.shown, at: device, when, ms: when - start };
   }
 
   private drawOutlines(facts: SlideFacts, device: Placing, ratio: number): void {
@@ -229,42 +250,11 @@ export class Overlay {
     context.fillText(text, left + 4 * ratio, top - 5.5 * ratio);
   }
 
-  private drawMark(x: number, y: number, radius: number, kind: number, ratio: number): void {
-    this.shape(kind === AMF ? diamond(x, y, radius * 1.2) : circle(x, y, radius), COLORS[kind]!, ratio);
-  }
-
   private drawAdded(one: { x: number; y: number }, device: Placing, radius: number, ratio: number, draft = false): void {
     const path = hexagon(one.x * device.scale + device.x, one.y * device.scale + device.y, radius * 1.1);
     if (draft) this.context.setLineDash([4 * ratio, 3 * ratio]);
-    this.shape(path, ADDED_COLOR, ratio);
+    strokeShape(this.context, path, ADDED_COLOR, ratio);
     this.context.setLineDash([]);
-  }
-
-  private shape(path: Path2D, color: string, ratio: number): void {
-    const { context } = this;
-    context.strokeStyle = "rgba(255, 255, 255, 0.9)";
-    context.lineWidth = 4.5 * ratio;
-    context.stroke(path);
-    context.strokeStyle = color;
-    context.lineWidth = 2.25 * ratio;
-    context.stroke(path);
-  }
-
-  private drawTick(x: number, y: number, radius: number, ratio: number): void {
-    const { context } = this;
-    const side = 5 * ratio;
-    const [left, top] = [x + radius * 0.75, y - radius * 0.75];
-    context.beginPath();
-    context.arc(left, top, side + 2 * ratio, 0, 2 * Math.PI);
-    context.fillStyle = "#0b5d55";
-    context.fill();
-    context.beginPath();
-    context.moveTo(left - side / 2, top);
-    context.lineTo(left - side / 8, top + side / 2.4);
-    context.lineTo(left + side / 1.7, top - side / 2.2);
-    context.strokeStyle = "#ffffff";
-    context.lineWidth = 1.8 * ratio;
-    context.stroke();
   }
 
   private drawChosen(facts: SlideFacts, chosen: { x: number; y: number }, device: Placing, ratio: number): void {
@@ -288,6 +278,45 @@ export class Overlay {
     context.lineWidth = 2.75 * ratio;
     context.stroke(path);
   }
+}
+
+function markRadius(scene: Scene, device: Placing, ratio: number): number {
+  return Math.max((MARK_UM / scene.facts.mpp / 2) * device.scale, 4 * ratio);
+}
+
+function strokeShape(context: CanvasRenderingContext2D, path: Path2D, color: string, ratio: number): void {
+  context.strokeStyle = "rgba(255, 255, 255, 0.9)";
+  context.lineWidth = 4.5 * ratio;
+  context.stroke(path);
+  context.strokeStyle = color;
+  context.lineWidth = 2.25 * ratio;
+  context.stroke(path);
+}
+
+/** A figure's mark in the middle of a canvas of its own, with a tick where it is answered. */
+function markStamp(kind: number, isAnswered: boolean, radius: number, ratio: number): HTMLCanvasElement {
+  const stamp = document.createElement("canvas");
+  const middle = Math.ceil(1.2 * radius + 10 * ratio);
+  stamp.width = stamp.height = 2 * middle;
+  const context = stamp.getContext("2d")!;
+  strokeShape(context, kind === AMF ? diamond(middle, middle, radius * 1.2) : circle(middle, middle, radius), COLORS[kind]!, ratio);
+  if (isAnswered) drawTick(context, middle + radius * 0.75, middle - radius * 0.75, ratio);
+  return stamp;
+}
+
+function drawTick(context: CanvasRenderingContext2D, x: number, y: number, ratio: number): void {
+  const side = 5 * ratio;
+  context.beginPath();
+  context.arc(x, y, side + 2 * ratio, 0, 2 * Math.PI);
+  context.fillStyle = "#0b5d55";
+  context.fill();
+  context.beginPath();
+  context.moveTo(x - side / 2, y);
+  context.lineTo(x - side / 8, y + side / 2.4);
+  context.lineTo(x + side / 1.7, y - side / 2.2);
+  context.strokeStyle = "#ffffff";
+  context.lineWidth = 1.8 * ratio;
+  context.stroke();
 }
 
 function dotRadius(scene: Scene, device: Placing, ratio: number): number {

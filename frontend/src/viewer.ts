@@ -24,6 +24,7 @@ export class SlideViewer {
   private facts: SlideFacts | null = null;
   private cursor: OpenSeadragon.Point | null = null;
   private readonly drawn: number[] = [];
+  private firstTile: number | null = null;
   private scene: Scene | null = null;
   private wanted: { x: number; y: number } | null = null;
   private stopped: (() => void)[] = [];
@@ -114,6 +115,11 @@ export class SlideViewer {
     return this.viewer.world.getItemAt(0)?.getFullyLoaded() ?? false;
   }
 
+  /** When the first tile of the slide that is shown was drawn, as `performance.now` counts; null before. */
+  firstTileAt(): number | null {
+    return this.firstTile;
+  }
+
   /** The slide that is shown. */
   slide(): number | null {
     return this.facts !== null && state.slide.value?.facts === this.facts ? state.slide.value.slide : null;
@@ -147,7 +153,9 @@ export class SlideViewer {
       maxLevel: facts.last_level,
       getTileUrl: (level: number, x: number, y: number) => `${facts.tiles}/${level}/${x}_${y}.jpg`,
     };
+    this.firstTile = null;
     this.viewer.open({ tileSource });
+    this.viewer.addOnceHandler("tile-drawn", () => (this.firstTile = performance.now()));
     this.viewer.addOnceHandler("open", () => this.center(true));
   }
 
