@@ -6,6 +6,8 @@ import { post, ServerError, type Post } from "./api";
 export interface Waiting {
   nonce: string;
   post: Post;
+  /** Where its figure is, in level-0 px. */
+  at: { x: number; y: number };
   /** Whether it was sent before, so that the server looks whether it has it already. */
   retry: boolean;
 }
@@ -44,11 +46,9 @@ export function openQueue(
   void run();
 }
 
-export function enqueue(one: Post): string {
-  const nonce = crypto.randomUUID();
-  set([...waiting.value, { nonce, post: one, retry: false }]);
+export function enqueue(one: Post, at: { x: number; y: number }): void {
+  set([...waiting.value, { nonce: crypto.randomUUID(), post: one, at, retry: false }]);
   void run();
-  return nonce;
 }
 
 /** Take back the last decision that was never sent; false where there is none. */
@@ -73,17 +73,17 @@ async function run(): Promise<void> {
   if (running) return;
   running = true;
   let wait = FIRST_WAIT_MS;
-  while (waiting.value.length > 0) {
-    const one = waiting.value[0]!;
-    const outcome = await send(one);
-    if (outcome === "later") {
-      await pause(wait);
-      wait = Math.min(2 * wait, LONGEST_WAIT_MS);
-      continue;
+  try {
+    while (waiting.value.length > 0) {
+      if ((await send(waiting.value[0]!)) === "done") wait = FIRST_WAIT_MS;
+      else {
+        await pause(wait);
+        wait = Math.min(2 * wait, LONGEST_WAIT_MS);
+      }
     }
-    wait = FIRST_WAIT_MS;
+  } finally {
+    running = false;
   }
-  running = false;
 }
 
 async function send(one: Waiting): Promise<"done" | "later"> {

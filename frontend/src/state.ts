@@ -332,13 +332,13 @@ export function answer(given: Answer): void {
   const common = { reader: name, slide: now.slide, answer: given, seconds };
   if (!isFigure(now)) {
     if (now.draft && given !== "AMF" && given !== "NMF") return say("A missed figure is AMF or NMF", true);
-    enqueue({ path: "/api/added", body: { ...common, x: now.x, y: now.y } });
+    enqueue({ path: "/api/added", body: { ...common, x: now.x, y: now.y } }, { x: now.x, y: now.y });
     return;
   }
   const uuid = caseFacts.value?.uuid;
   if (uuid === undefined) return say("The case is still being loaded", true);
   if (pending.value.has(keyOf(now))) return; // a key held down
-  enqueue({ path: "/api/answers", body: { ...common, figure: now.figure, uuid } });
+  enqueue({ path: "/api/answers", body: { ...common, figure: now.figure, uuid } }, { x: now.x, y: now.y });
 }
 
 /** Whether an answer would be taken now: the case is loaded and no decision is on its way. */
@@ -353,8 +353,7 @@ async function kept(one: Waiting, id: number): Promise<void> {
   const name = String(one.post.body["reader"]);
   const now = selection.value;
   if (one.post.path === "/api/answers") {
-    const place = now !== null && now.slide === number ? now : { x: 0, y: 0 }; // until the server's list comes
-    const given: Given = { id, slide: number, figure, kind: "figure", x: place.x, y: place.y, reader: name, answer: what };
+    const given: Given = { id, slide: number, figure, kind: "figure", ...one.at, reader: name, answer: what };
     answers.value = [...answers.value.filter((old) => !isSame(old, given)), given];
     if (now !== null && isFigure(now) && now.slide === number && now.figure === figure) advance();
   } else if (now !== null && !isFigure(now) && now.slide === number && now.x === x && now.y === y) {
@@ -399,7 +398,7 @@ export function undo(): void {
   const own = answers.value.filter((one) => one.reader === name);
   const last = own.reduce<Given | null>((latest, one) => (latest === null || one.id > latest.id ? one : latest), null);
   if (last === null) return say("Nothing to undo", false);
-  enqueue({ path: "/api/withdraw", body: { reader: name, id: last.id } });
+  enqueue({ path: "/api/withdraw", body: { reader: name, id: last.id } }, { x: last.x, y: last.y });
   if (last.figure !== null) select({ slide: last.slide, figure: last.figure, x: last.x, y: last.y });
   say(`Taken back: ${last.answer}`, false);
 }
