@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -66,7 +66,7 @@ class SlideResult:
         facts = self.summary["slide"]
         # the record's mpp is the one in use, where --mpp stood in for the slide's own
         mpp = float(self.record["slide"]["mpp"])
-        stated = facts.get("mpp_stated") or ()
+        stated: Sequence[float] = facts.get("mpp_stated") or ()
         return SlideFrame(
             width=int(facts["width"]),
             height=int(facts["height"]),
