@@ -121,11 +121,12 @@ def test_cells_of_a_class_in_one_object(tmp_path: Path) -> None:  # as CellViT w
     places = [(100.0, 100.0), (140.5, 100.0), (5000.0, 3000.0), (900.0, 800.0)]
     mitosis = feature(parts(*places), "m", objectType="annotation", classification={"name": "mitosis"})
     other = feature(parts((10, 10), (700, 10)), "o", objectType="annotation", classification={"name": "Neoplastic"})
-    found = read(tmp_path, mitosis, other, merge_um=0)
+    lone = feature(parts((300, 300)), "d", objectType="annotation", classification={"name": "Dead"})
+    found = read(tmp_path, mitosis, other, lone, merge_um=0)
     assert positions(found) == places
     assert found.table["candidate_id"].tolist() == ["m/1", "m/2", "m/3", "m/4"]
     assert not found.table["by_person"].any()
-    assert "2 cells of other classes left out: 'Neoplastic' (2)" in found.notes
+    assert "3 cells of other classes left out: 'Neoplastic' (2), 'Dead' (1)" in found.notes
     with pytest.raises(CandidateError, match="none of its classes is mitotic figures"):
         read(tmp_path, other)
 

@@ -18,10 +18,12 @@ pytestmark = pytest.mark.long
 @pytest.fixture
 def bucket(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An address in a bucket that holds a slide, for whoever has credentials."""
-    from moto.server import ThreadedMotoServer
+    server_of = pytest.importorskip(
+        "moto.server", reason="needs moto: pip install 'wsiamf[s3-test]'"
+    ).ThreadedMotoServer
 
     monkeypatch.setattr(remote_file, "PAUSES_S", (0.01, 0.02))
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = server_of(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")

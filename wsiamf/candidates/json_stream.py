@@ -149,9 +149,8 @@ class JsonText:
         rest = self._text[self._at :]
         if len(rest) > _MOST_CHARACTERS:
             raise self.error(f"one value is longer than {_MOST_CHARACTERS:,} characters")
-        data = self._stream.read(
-            max(_CHUNK_BYTES, len(rest))
-        )  # doubling, so that long values are not scanned too often
+        # doubling, so that long values are not scanned too often
+        data = self._stream.read(min(max(_CHUNK_BYTES, len(rest)), _MOST_CHARACTERS + 1 - len(rest)))
         try:
             new = self._decode(data, not data)
         except UnicodeDecodeError as error:

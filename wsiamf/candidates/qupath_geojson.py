@@ -110,7 +110,8 @@ class _Found:
     ids: list[str] = field(default_factory=list)
     numbers: list[str] = field(default_factory=list)
     is_annotation: list[bool] = field(default_factory=list)
-    is_cell: list[bool] = field(default_factory=list)
+    of_multipolygon: list[bool] = field(default_factory=list)
+    holds_cells: bool = False
     faults: dict[int, str] = field(default_factory=dict)
     experts: dict[int, _Json] = field(default_factory=dict)
     n_objects: int = 0
@@ -135,6 +136,7 @@ class _Found:
         label, score = _class_name(properties), _score(properties.get("measurements"))
         objects, reason = _objects(geometry)
         are_cells = _are_cells(geometry, REGION_UM / (self.mpp if self.mpp > 0 else _FINEST_MPP))
+        self.holds_cells |= are_cells
         if are_cells:
             objects = [_rings(polygon) for polygon in geometry["coordinates"]]
         for number, rings in enumerate(objects, start=1):
@@ -147,7 +149,7 @@ class _Found:
             self.ids.append(identity and identity + part)
             self.numbers.append(f"{self.n_objects}{part}")
             self.is_annotation.append(kind not in _NOT_PERSONS and not are_cells)
-            self.is_cell.append(are_cells)
+            self.of_multipolygon.append(isinstance(geometry, dict) and geometry.get("type") == "MultiPolygon")
             if experts:
                 self.experts[len(self.rows) - 1] = experts
 
@@ -158,12 +160,14 @@ class _Found:
             self.faults.setdefault(index, "its coordinates are no finite numbers")
         score = np.asarray(self.scores, dtype=np.float64)
         is_annotation = np.asarray(self.is_annotation, dtype=np.bool_)
+        # a class of a single cell, or of a few close by, is a program's too
+        is_cell = np.asarray(self.of_multipolygon, dtype=np.bool_) & self.holds_cells
         points = RawPoints(
             rows=np.asarray(self.rows, dtype=np.int64),
             x=centres[:, 0],
             y=centres[:, 1],
             labels=self.labels,
-            by_person=is_annotation & np.isnan(score),
+            by_person=is_annotation & ~is_cell & np.isnan(score),
             score=None if np.isnan(score).all() else score,
             ids=self.ids if all(self.ids) else self.numbers,
             faults=self.faults,
@@ -184,7 +188,7 @@ class _Found:
         kept = ~is_region
         points = replace(points.take(np.flatnonzero(kept)), notes=notes)
         points = replace(points, may_hold_regions=may_hold_regions(drawn_widths, self.mpp))
-        return self._figures(points, np.asarray(self.is_cell, dtype=np.bool_)[kept])
+        return self._figures(points, is_cell[kept])
 
     def _figures(self, points: RawPoints, is_cell: NDArray[np.bool_]) -> RawPoints:
         """Of a program's cells only the mitotic figures, as of the other files of such programs."""
