@@ -379,6 +379,18 @@ class TestPictures:
         means = noise[:1000, :1028].reshape(250, 4, 257, 4, 3).mean(axis=(1, 3))
         np.testing.assert_allclose(tile[:, :257], means, atol=1)
 
+    def test_a_scanners_slide_without_levels(self, shared_data: Path) -> None:
+        with open_slide(shared_data / "slides" / "CMU-1-Small-Region.svs") as slide:
+            pyramid = Pyramid(*slide.dimensions)
+            level = pyramid.last_level - 1
+            box = pyramid.box(level, 1, 2)
+            assert box is not None
+            tile = np.asarray(read_tile(slide, pyramid, level, box)).astype(float)
+            whole = slide.read_region((2 * box[0], 2 * box[1]), 0, (2 * box[2], 2 * box[3])).astype(float)
+        means = whole.reshape(box[3], 2, box[2], 2, 3).mean(axis=(1, 3))
+        assert means.std() > 10  # tissue
+        np.testing.assert_allclose(tile, means, atol=1)
+
     @given(st.integers(1, 250_000), st.integers(1, 250_000))
     def test_tiles_cover_every_level_once(self, width: int, height: int) -> None:
         pyramid = Pyramid(width, height)
