@@ -13,6 +13,7 @@ from wsiamf.bundle import open_bundle
 from wsiamf.errors import ConfigError
 from wsiamf.geometry import Bounds
 from wsiamf.report import parse_reference
+from wsiamf.report.cautions import flag_sentences
 from wsiamf.report.density import density_of
 from wsiamf.report.fractions import FractionRow, axis_end, ticks
 from wsiamf.report.probabilities import histogram, reliability
@@ -91,6 +92,30 @@ def test_dots_lie_where_the_figures_are() -> None:
     assert path.bar.length == pytest.approx(2000 / 0.25 * 1000 / FRAME.bounds.width, abs=0.1)
 
 
+def test_a_mask_of_thousands_of_holes_is_drawn_without_the_smallest() -> None:
+    corners = np.arange(0, 60_000, 1_000, dtype=float)
+    holes = [shapely.box(x, y, x + 400 + y / 200, y + 400 + y / 200) for x in corners for y in corners]
+    whole = shapely.box(-1_000, -1_000, 61_000, 61_000).difference(shapely.union_all(holes))
+    drawing = Drawing(Bounds(0, 0, 62_000, 62_000), 0.25)
+    path = drawing.map(made_table(3), [], shapely.MultiPolygon([whole]), [], seed=0).area
+    assert len(holes) > 3_000
+    assert 1_000 < path.count("z") < 1_300  # outline and largest holes; four corners and the first again, each
+    assert path.startswith("M-16")
+
+
+def test_a_rough_outline_is_simplified_until_it_is_light() -> None:
+    angle = np.linspace(0, 2 * np.pi, 40_000)
+    radius = 20_000 + 2_000 * np.sin(900 * angle)
+    shape = shapely.Polygon(np.column_stack([25_000 + radius * np.cos(angle), 25_000 + radius * np.sin(angle)]))
+    path = Drawing(Bounds(0, 0, 50_000, 50_000), 0.25).map(made_table(3), [], shapely.MultiPolygon([shape]), [], 0)
+    assert 1_000 < path.area.count("L") <= 6_000
+    assert path.area.count("z") == 1
+
+
+def test_a_guessed_resolution_is_said_in_words() -> None:
+    assert "guessed" in flag_sentences(["mpp_from_objective_power"])[0]
+
+
 def test_the_card_of_the_shipped_model_is_read() -> None:
     bundle = open_bundle()
     found = reliability(bundle.spec, bundle.read_card(), "count")
@@ -102,7 +127,19 @@ def test_the_card_of_the_shipped_model_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (0.1, "0.1"), (0.0512, "0.0512"), (2.37, "2.37"), (23.32, "23.3"), (1234.5, "1,234")]
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.1, "0.1"),
+        (0.0512, "0.0512"),
+        (2.37, "2.37"),
+        (23.32, "23.3"),
+        (1234.5, "1,234"),
+        (0.9996, "1.00"),
+        (9.999, "10.0"),
+        (4e-7, "less than 0.000001"),
+        (99.96, "100"),
+    ],
 )
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert number(value) == text

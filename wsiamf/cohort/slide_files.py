@@ -20,6 +20,7 @@ from wsiamf.errors import WsiamfError
 from wsiamf.export.rows import counted_positions, hard_positions
 from wsiamf.files import RUN_RECORD, sha256_file
 from wsiamf.predictions import read_predictions
+from wsiamf.screen.key import key_options
 from wsiamf.screen.record import SCHEMA
 
 _TABLES: Final = ("predictions.csv", "predictions.parquet", "hard_cases.csv")
@@ -63,7 +64,10 @@ def check_record(record: Record | None, where: str) -> Faults:
         yield warning(where, f"{RUN_RECORD} holds no key: written by an older version")
         return
     for part, path in _SAME_IN_KEY.items():
-        if key.get(part) != _at(record, path):
+        stated = _at(record, path)
+        if part == "options" and isinstance(stated, dict):
+            stated = key_options(stated)
+        if key.get(part) != stated:
             yield problem(where, f"{RUN_RECORD} contradicts itself: its key's {part} is not that of the run")
 
 

@@ -1,5 +1,5 @@
 """Crops -> batches -> logits -> probabilities, on a backend."""
 
-from wsiamf.inference.classifier import Classifier, PendingProbabilities, Probabilities, load_model
+from wsiamf.inference.classifier import PROVISIONAL, Classifier, PendingProbabilities, Probabilities, load_model
 
-__all__ = ["Classifier", "PendingProbabilities", "Probabilities", "load_model"]
+__all__ = ["PROVISIONAL", "Classifier", "PendingProbabilities", "Probabilities", "load_model"]

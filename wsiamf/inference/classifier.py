@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,12 @@ from wsiamf.inference.choosing import open_backend
 from wsiamf.spec import Calibration, ModelSpec
 
 logger = logging.getLogger(__name__)
+
+PROVISIONAL: Final = (
+    "calibration and thresholds are provisional, the mean of those of the models it was made from; fit them with "
+    "`wsiamf calibrate`"
+)
+"""What is said of such a bundle."""
 
 Floats = NDArray[np.float64]
 _LONGEST_REASON = 300  # characters of a message that may run over pages
@@ -155,11 +162,7 @@ class Classifier:
         precision: str = "auto",
     ) -> None:
         if bundle.spec.provisional:
-            logger.warning(
-                "%s: calibration and thresholds are provisional, the mean of those of the models it was made from; fit "
-                "them with `wsiamf calibrate`",
-                bundle.title,
-            )
+            logger.warning("%s: %s", bundle.title, PROVISIONAL)
         self.bundle = bundle
         with _inference_errors():
             self.backend = open_backend(

@@ -14,6 +14,7 @@ _FLAGS: Final = {
     NOT_ESTIMABLE_FLAG: "No figure counts, so that no share can be estimated.",
     "resampled": "The crops were resampled to the model's resolution.",
     "upsampled": "The slide is coarser than what the model was trained on; the crops were upsampled and lack detail.",
+    "mpp_from_objective_power": "The um per pixel are guessed from the objective's power; areas may be off by a fifth.",
     "most_points_on_background": "Most candidates lie on background: do the points belong to this slide?",
     "points_do_not_fit": "The points do not seem to fit the slide; the screening was forced to go on.",
     "points_not_on_nuclei": "The points do not seem to lie on nuclei.",

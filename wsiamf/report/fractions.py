@@ -102,8 +102,8 @@ def _expected(summary: Summary) -> FractionRow:
         percent(summary["amf_fraction_expected"]),
         f"95 % interval {percent_range(low, high)}",
         f"{summary['n_amf_expected']:.1f} AMF of {summary['n_ok']:,} figures ({counts[0]:.0f} to {counts[1]:.0f}), "
-        "from the calibrated probabilities (Poisson-binomial). This interval was measured to cover what the experts' "
-        "majority counts on these same figures, on slides like those that the model was measured on.",
+        "from the calibrated probabilities (Poisson-binomial): where the count of the experts' majority on these same "
+        "figures lies, as far as the model's calibration holds on this slide. Its card says what was measured.",
         at=summary["amf_fraction_expected"],
         ends=(low, high),
         kind=INTERVAL95,

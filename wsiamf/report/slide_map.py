@@ -26,6 +26,7 @@ SIDE: Final = 1000.0
 MOST_FIGURES: Final = 12_000
 """Drawn at most, by a random sample: each takes 10 bytes."""
 _MOST_CORNERS: Final = 6_000
+_WORTH_A_TRY: Final = 0.9  # of the corners that the tolerance before left
 _BAR_SHARE: Final = 0.22  # of the width, at most
 _STEPS: Final = (5, 2, 1)
 
@@ -136,12 +137,17 @@ class Drawing:
         return "".join(f"m{_tenths(x)} {_tenths(y)}h0" for x, y in steps.tolist())
 
     def _outline(self, shape: shapely.MultiPolygon) -> str:
-        tolerance = 0.5 / self.scale
+        """The path of a shape; of one with too many corners the small rings are left out."""
+        tolerance, before = 0.5 / self.scale, np.inf
         simple = shape.simplify(tolerance)
-        while shapely.get_num_coordinates(simple) > _MOST_CORNERS:
-            tolerance *= 2
+        # a ring keeps four corners whatever the tolerance, so that more of it may be of no use
+        while _MOST_CORNERS < (corners := shapely.get_num_coordinates(simple)) < _WORTH_A_TRY * before:
+            tolerance, before = 2 * tolerance, corners
             simple = shape.simplify(tolerance)
-        return "".join(self._ring(ring) for ring in _rings(simple))
+        # an outline is larger than its holes, so that no hole stays without it
+        rings = sorted(_rings(simple), key=lambda ring: -float(shapely.Polygon(ring).area))
+        ends = np.cumsum([shapely.get_num_coordinates(ring) for ring in rings])
+        return "".join(self._ring(ring) for ring in rings[: int((ends <= _MOST_CORNERS).sum())])
 
     def _ring(self, ring: shapely.LinearRing) -> str:
         corners = np.rint(10 * self.units(shapely.get_coordinates(ring)[:-1])).astype(np.int64).tolist()

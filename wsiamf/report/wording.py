@@ -8,6 +8,7 @@ from typing import Any, Final
 
 NOT_ESTIMABLE: Final = "not estimable"
 NOTHING: Final = "–"  # noqa: RUF001 - an en dash, where nothing can be told
+_LEAST: Final = 1e-6  # smaller numbers are called less than this
 _GAP: Final = "\N{NO-BREAK SPACE}"
 
 
@@ -25,10 +26,13 @@ def number(value: float) -> str:
     """A number with about three digits, thousands parted by commas; whole numbers stay whole."""
     if float(value).is_integer():
         return f"{value:,.0f}"
-    size = abs(value)
+    if abs(value) < _LEAST:
+        return f"less than {_LEAST:f}"
+    rounded = round(value, max(0, 2 - math.floor(math.log10(abs(value)))))
+    size = abs(rounded)
     if size < 1:
-        return f"{value:.{min(6, 2 - math.floor(math.log10(size)))}f}".rstrip("0")
-    return f"{value:,.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
+        return f"{rounded:.6f}".rstrip("0")
+    return f"{rounded:,.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
 
 
 def number_range(low: float, high: float) -> str:

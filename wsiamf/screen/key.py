@@ -17,6 +17,7 @@ COMPUTED_BY: Final = ("backend", "precision", "device_class")
 
 _HASHES: Final = frozenset({"slide", "points", "regions", "named_regions", "model"})
 _ABSENT: Final = "none"
+_NO_RESULT: Final = frozenset({"report"})
 
 
 def run_key(
@@ -50,13 +51,18 @@ def run_key(
         "regions": regions_sha256,
         "named_regions": named_regions_sha256,
         "model": model_sha256,
-        "options": options.model_dump(mode="json"),
+        "options": key_options(options.model_dump(mode="json")),
         "error_rates": error_rates.model_dump(mode="json") if error_rates else None,
         "algorithm_version": ALGORITHM_VERSION,
         "backend": backend,
         "precision": precision,
         "device_class": device_class,
     }
+
+
+def key_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``config.ScreenOptions`` that change results: a page can be made later, and made again."""
+    return {name: value for name, value in options.items() if name not in _NO_RESULT}
 
 
 def changed_parts(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -55,7 +55,7 @@ def write_slide_report(
     """
     target = result.folder / REPORT
     outputs = [str(name) for name in result.record.get("outputs", [])]
-    if target.exists() and REPORT not in outputs and not is_own_page(target):
+    if target.exists() and not is_own_page(target):
         raise OutputExistsError(f"{target}: was not written by wsiamf; move it away.")
     try:
         material = _material(result, slides, references)

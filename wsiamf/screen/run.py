@@ -21,7 +21,7 @@ from wsiamf.export.tables import write_hard_cases
 from wsiamf.export.uuids import DETECTION, assign_uuids
 from wsiamf.files import dump_json, sha256_file, write_text
 from wsiamf.geometry import SlideFrame
-from wsiamf.inference import Classifier
+from wsiamf.inference import PROVISIONAL, Classifier
 from wsiamf.predictions import column_names, write_predictions
 from wsiamf.regions import NamedRegion, Region, read_named_regions, read_regions
 from wsiamf.report import REPORT, Pictures, SlideMaterial, render_slide, select_galleries
@@ -128,6 +128,8 @@ class Run:
         spec = classifier.spec
         self.classifier = classifier
         self._warn_training_slide(spec)
+        if spec.provisional:  # the classifier has said so when it was loaded
+            self.warnings.texts.append(f"{classifier.bundle.title}: {PROVISIONAL}")
         self.plan = plan_reading(
             self._frame.mpp, self._slide.level_downsamples, target_mpp=spec.mpp, tolerance=spec.mpp_tolerance
         )
