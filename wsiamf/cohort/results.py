@@ -13,7 +13,7 @@ from wsiamf.cohort.places import Places
 from wsiamf.cohort.planning import Plan
 from wsiamf.errors import BundleError, ConfigError
 from wsiamf.files import dump_json, sha256_bytes
-from wsiamf.screen.key import ALGORITHM_VERSION
+from wsiamf.screen.key import ALGORITHM_VERSION, key_options
 from wsiamf.spec import load_error_rates
 
 PREDICTIONS: Final = "predictions.parquet"
@@ -99,7 +99,8 @@ class PlannedResults:
     def _other_part(self, item: Item, key: dict[str, Any]) -> str | None:
         """Which part of a result's key is not the plan's."""
         own = {"mpp": item.mpp} if item.mpp is not None else {}
-        asked = {"options": {**self._plan.options, **own}, "algorithm_version": ALGORITHM_VERSION, **self._asked}
+        options = key_options({**self._plan.options, **own})
+        asked = {"options": options, "algorithm_version": ALGORITHM_VERSION, **self._asked}
         return next((name for name, value in asked.items() if key.get(name) != value), None)
 
     def _recorded(self, item: Item) -> Failure | None:

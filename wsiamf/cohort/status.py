@@ -21,6 +21,7 @@ import psutil
 from wsiamf.cohort.items import Item
 from wsiamf.cohort.places import Places
 from wsiamf.cohort.planning import Plan, read_plan
+from wsiamf.screen.key import key_options
 
 SCHEMA: Final = "wsiamf.cohort-status/1"
 STALE_S: Final = 60.0
@@ -161,7 +162,7 @@ class _Look:
         own = {} if item.mpp is None else {"mpp": item.mpp}
         if record is None:
             self._counts["waiting"] += 1
-        elif record.get("options") != self._options | own:
+        elif key_options(record.get("options", {})) != key_options(self._options | own):
             self._counts["waiting"] += 1
             self._counts["outdated"] += 1
         else:

@@ -28,6 +28,7 @@ from wsiamf.cohort.status import living_locks
 from wsiamf.errors import CohortError
 from wsiamf.files import RUN_RECORD, sha256_file
 from wsiamf.report import REPORT, made_from
+from wsiamf.screen.key import key_options
 from wsiamf.screen.record import SCHEMA
 
 _LEFTOVER: Final = ".wsiamf-"
@@ -139,7 +140,7 @@ class _Cohort:
                 continue
             record = read_json(self._places.record(item.slide_id)) or {}
             own = {} if item.mpp is None else {"mpp": item.mpp}
-            if record.get("options") != self._plan.options | own:
+            if key_options(record.get("options", {})) != key_options(self._plan.options | own):
                 yield warning(item.slide_id, "the result was made with other options than the plan's; run again")
             if bool(record.get("named_regions")) != (item.regions is not None):
                 yield warning(item.slide_id, "named regions were given to the result or to the plan alone; run again")

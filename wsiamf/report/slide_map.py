@@ -138,11 +138,11 @@ class Drawing:
 
     def _outline(self, shape: shapely.MultiPolygon) -> str:
         """The path of a shape; of one with too many corners the small rings are left out."""
-        tolerance, before = 0.5 / self.scale, np.inf
+        tolerance, before = 0.5 / self.scale, math.inf
         simple = shape.simplify(tolerance)
         # a ring keeps four corners whatever the tolerance, so that more of it may be of no use
-        while _MOST_CORNERS < (corners := shapely.get_num_coordinates(simple)) < _WORTH_A_TRY * before:
-            tolerance, before = 2 * tolerance, corners
+        while _MOST_CORNERS < (corners := int(shapely.get_num_coordinates(simple))) < _WORTH_A_TRY * before:
+            tolerance, before = 2 * tolerance, float(corners)
             simple = shape.simplify(tolerance)
         # an outline is larger than its holes, so that no hole stays without it
         rings = sorted(_rings(simple), key=lambda ring: -float(shapely.Polygon(ring).area))
