@@ -18,7 +18,7 @@ import pytest
 from tests.made_review import decided, made_figures
 from wsiamf.errors import ReviewError
 from wsiamf.review.answers import Answer
-from wsiamf.review.decisions import DecisionStore, read_decisions
+from wsiamf.review.decisions import SCHEMA_VERSION, DecisionStore, read_decisions
 from wsiamf.review.standing import merge, standing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,6 +68,47 @@ def test_places_two_um_apart_are_one_and_farther_ones_are_not() -> None:
     assert len(standing([here, replace(here, x_um=1.0, candidate_uuid=None)])) == 1
     # the first two do not touch, and the third, which both touch, replaces both
     assert len(standing([here, replace(here, x_um=3.0), replace(here, x_um=1.5)])) == 1
+
+
+def test_the_same_nonce_again_keeps_nothing_more_after_a_restart_too(tmp_path: Path) -> None:
+    path, given = tmp_path / "d.sqlite", decided(FIGURE, "ann", Answer.AMF)
+    with DecisionStore(path) as store:
+        number = store.append(given, nonce="once")
+        other = store.append(given, nonce="twice")
+        withdrawal = store.withdraw(number, "ann", nonce="back")
+    with DecisionStore(path) as store:
+        assert number != other == store.append(given, nonce="twice")
+        assert store.append(given, nonce="once") == number
+        assert store.withdraw(number, "ann", nonce="back") == withdrawal
+        with pytest.raises(ReviewError, match="already"):
+            store.withdraw(number, "ann", nonce="another")
+        assert len(store.events()) == 3
+        assert store.append(given) != store.append(given)  # those without a nonce are all kept
+
+
+def test_one_nonce_from_many_threads_and_two_processes_keeps_one_row(tmp_path: Path) -> None:
+    path, given = tmp_path / "d.sqlite", decided(FIGURE, "ann", Answer.AMF)
+    with DecisionStore(path) as one, DecisionStore(path) as other, ThreadPoolExecutor(4) as pool:
+        posts = [pool.submit((one, other)[number % 2].append, given, nonce="once") for number in range(8)]
+        assert {post.result() for post in posts} == {1}
+        assert len(one.events()) == 1
+
+
+def test_a_file_of_schema_1_is_read_as_it_is_and_gets_nonces_when_it_is_appended_to(tmp_path: Path) -> None:
+    path, given = tmp_path / "d.sqlite", decided(FIGURE, "ann", Answer.AMF)
+    with DecisionStore(path) as store:
+        store.append(given)
+    connection = sqlite3.connect(path)
+    connection.execute("DROP INDEX one_row_a_nonce")
+    connection.execute("ALTER TABLE events DROP COLUMN nonce")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    before = path.read_bytes()
+    assert read_decisions(path) == [replace(given, decision_id=1)]
+    assert path.read_bytes() == before
+    with DecisionStore(path) as store:
+        assert store.append(given, nonce="once") == store.append(given, nonce="once") == 2
+    assert len(read_decisions(path)) == 2
 
 
 @pytest.mark.parametrize("change", ["UPDATE events SET answer = 'NMF'", "DELETE FROM events"])
@@ -128,7 +169,7 @@ def test_another_file_and_a_newer_schema_are_refused(tmp_path: Path) -> None:
     connection.close()
     DecisionStore(newer).close()
     connection = sqlite3.connect(newer)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
     for path, message in ((text, "not usable"), (other, "not a decisions file"), (newer, "update wsiamf")):
         before = path.read_bytes()
