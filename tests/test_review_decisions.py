@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,36 @@ def test_threads_and_processes_write_at_once(tmp_path: Path) -> None:
         ]
         numbers = {write.result() for write in writes}
         assert len(numbers) == 24 == len(one.current())
+
+
+def test_a_reader_that_holds_up_a_commit_costs_that_answer_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsiamf.review.decisions._BUSY_MS", 100)
+    path, given = tmp_path / "d.sqlite", decided(FIGURE, "ann", Answer.AMF)
+    with DecisionStore(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as reading:
+        store.append(given)
+        reading.execute("BEGIN")
+        reading.execute("SELECT * FROM events").fetchall()
+        with pytest.raises(ReviewError, match="locked"):
+            store.append(given)
+        reading.execute("COMMIT")
+        with DecisionStore(path) as other:
+            assert other.append(given) == store.append(given) - 1
+        assert len(store.events()) == 3
+
+
+def test_a_full_disk_is_named_and_the_next_answer_is_kept(tmp_path: Path) -> None:
+    given = decided(FIGURE, "r" * 90, Answer.AMF)
+    with DecisionStore(tmp_path / "d.sqlite") as store:
+        store._connection.execute("PRAGMA max_page_count = 6")
+        with pytest.raises(ReviewError, match="is full") as raised:
+            store.extend([given] * 200)
+        assert "rollback" not in str(raised.value)
+        assert store.events() == []
+        store._connection.execute("PRAGMA max_page_count = 600")
+        store.append(given)
+        assert len(store.events()) == 1
 
 
 @pytest.mark.parametrize("n", [40, pytest.param(1000, marks=pytest.mark.long)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -187,14 +187,8 @@ class DecisionStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._lock, _sqlite_errors(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+        with self._lock, _sqlite_errors(self.path), _transaction_of(self._connection):
+            yield
 
     def _made_by(self, nonce: str | None) -> int | None:
         row = self._connection.execute("SELECT id FROM events WHERE nonce = ?", (nonce,)).fetchone()
@@ -239,8 +233,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
     if mode != "delete":
         raise ReviewError(f"{path}: keeps a write-ahead log that another program has open; close that program.")
-    connection.execute("BEGIN IMMEDIATE")  # two processes may find the file new at once
-    try:
+    with _transaction_of(connection):  # two processes may find the file new at once
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             for statement in (_TABLE, _UNIQUE_NONCE, *_GUARDS):
                 connection.execute(statement)
@@ -250,10 +243,23 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(_ADD_NONCE)
             connection.execute(_UNIQUE_NONCE)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+@contextmanager
+def _transaction_of(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or none: an open transaction is never left behind, and what went wrong first is what is said.
+
+    A COMMIT that found another program reading leaves the transaction open; a full disk has SQLite roll back by itself.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def _check_file(connection: sqlite3.Connection, path: Path) -> int:
