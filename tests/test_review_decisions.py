@@ -191,6 +191,35 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, n: int) -> None:
     assert {(reader, number) for reader, numbers in acknowledged.items() for number in numbers} <= kept
 
 
+@pytest.fixture
+def cut_off(tmp_path: Path) -> Path:
+    """A decisions file of two answers, killed where a write of many had reached the file and not its end."""
+    path = tmp_path / "d.sqlite"
+    with pytest.raises(subprocess.CalledProcessError) as killed:
+        subprocess.run([sys.executable, "-m", "tests.review_killed", str(path), "ann", "cut off"], check=True, cwd=ROOT)
+    assert killed.value.returncode == -signal.SIGKILL
+    assert path.with_name("d.sqlite-journal").stat().st_size > 0
+    return path
+
+
+def test_what_was_cut_off_by_kill_9_is_taken_back_by_who_reads(cut_off: Path) -> None:
+    assert len(read_decisions(cut_off)) == 2
+    assert not cut_off.with_name("d.sqlite-journal").exists()
+
+
+def test_what_was_cut_off_and_cannot_be_taken_back_there_says_what_to_copy(
+    cut_off: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(  # as on a disk that cannot be written to, for root too
+        "wsiamf.review.decisions._opened", lambda path, _: sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    )
+    before = cut_off.read_bytes()
+    with pytest.raises(ReviewError, match=r"copy the file and the d\.sqlite-journal beside it"):
+        read_decisions(cut_off)
+    assert cut_off.read_bytes() == before
+    assert cut_off.with_name("d.sqlite-journal").exists()
+
+
 def test_another_file_and_a_newer_schema_are_refused(tmp_path: Path) -> None:
     text, other, newer = tmp_path / "text.sqlite", tmp_path / "other.sqlite", tmp_path / "newer.sqlite"
     text.write_text("no database at all, and long enough to be looked at by SQLite" * 20)

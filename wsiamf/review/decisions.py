@@ -202,18 +202,49 @@ class DecisionStore:
 
 
 def read_decisions(path: Path) -> list[Decision]:
-    """Every answer of a decisions file that is not written to, in order; those taken back say so.
+    """Every answer of a decisions file, in order; those taken back say so.
+
+    The file is not written to, but for one thing: a write that a crash cut off is taken back, from the ``-journal`` that it
+    left beside the file.
 
     Raises:
-        ReviewError: There is no such file, or it is no decisions file, damaged or of a newer schema.
+        ReviewError: There is no such file, it is no decisions file, damaged or of a newer schema, or what a crash left cannot
+            be taken back where the file lies.
     """
     if not path.is_file():
         raise ReviewError(f"{path}: no such decisions file; give the {FILE_NAME} of a review.")
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-    with _sqlite_errors(path), closing(sqlite3.connect(uri, uri=True)) as connection:
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    with _sqlite_errors(path):
+        try:
+            return _read_only(path)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+        _take_back(path)
+        return _read_only(path)
+
+
+def _read_only(path: Path) -> list[Decision]:
+    with closing(_opened(path, "ro")) as connection:
         _check_file(connection, path)
         return decisions_of(_read(connection))
+
+
+def _take_back(path: Path) -> None:
+    """Have SQLite roll a write back that a crash cut off, as it does at the first look of whoever may write."""
+    try:
+        with closing(_opened(path, "rw")) as connection:
+            connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError as error:
+        raise ReviewError(
+            f"{path}: a crash cut off a write, which cannot be taken back here ({error}); copy the file and the "
+            f"{path.name}-journal beside it to a folder that can be written to, and read it there."
+        ) from error
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True)
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    return connection
 
 
 def decisions_of(events: Sequence[Event]) -> list[Decision]:
