@@ -75,6 +75,23 @@ def test_answering_everything_leaves_nothing_to_estimate() -> None:
     assert of_cases["low"] < TRUE["amf_fraction"] < of_cases["high"]
 
 
+def test_numbers_and_their_intervals_are_possible() -> None:
+    figures = made_figures(60, 3)
+    truth = truth_of(figures)
+    for seed in range(12):
+        worklist = make_worklist(figures, budget=55, certain_share=0.2, seed=seed)
+        settled = reviewed(figures, truth, worklist)
+        whole = estimate(settled, worklist, by_slide=False)["all"]
+        labels = settled.table.loc[settled.table["reviewed"], "final_label"]
+        for name, seen in {
+            "n_amf": (labels == "AMF").sum(),
+            "n_nmf": (labels == "NMF").sum(),
+            "n_mf": (labels != "non-mitotic").sum(),
+        }.items():
+            interval = whole[f"{name}_interval95"]
+            assert seen <= interval["low"] <= whole[name] <= interval["high"] <= seen + 5
+
+
 def test_rows_after_the_first_gap_and_answers_elsewhere_are_not_used() -> None:
     worklist = make_worklist(FIGURES, budget=100)
     settled = reviewed(FIGURES, TRUTH, worklist, 70)
@@ -193,3 +210,17 @@ def test_agreement_is_given_apart_for_random_and_certain_figures() -> None:
     )
     partly = agreement(only_hard, answered_design(only_hard, worklist))["pairs"][0]
     assert "not answered every row" in partly["all_figures"]["kappa_status"]
+
+
+def test_an_adjudicator_is_in_no_pair() -> None:
+    worklist = make_worklist(FIGURES, budget=60)
+    rows = pd.Index(FIGURES["uuid"]).get_indexer(worklist.table["uuid"])
+    answers = [one for name in ("ann", "bob", "cara") for one in all_decided(FIGURES.iloc[rows], name, [A] * 60)]
+    settled = settle(FIGURES, answers, adjudicator="cara")
+    found = agreement(settled, answered_design(settled, worklist), adjudicator="cara")
+    assert [(one["one"], one["other"]) for one in found["pairs"]] == [
+        ("ann", "bob"),
+        ("ann", "model"),
+        ("bob", "model"),
+    ]
+    assert "adjudicator" in found["rules"]

@@ -38,6 +38,7 @@ _ALL: Final = "all_figures"
 _METHOD: Final = "jackknife over figures, Student's t"
 RULES: Final = {
     "readers": "AMF, NMF, non-mitotic; figures that one of the two could not tell are left out and counted",
+    "adjudicator": "in no pair: what she answers is mostly what the others dispute",
     "with the model": "AMF and NMF, over figures that the reader calls mitotic",
     "random_sample": "worklist rows drawn at random, unweighted: figures that are not certain cases",
     "certain_cases": "worklist rows taken by impact: hard cases, no claim about other figures",
@@ -46,12 +47,13 @@ RULES: Final = {
 }
 
 
-def agreement(settled: Settled, design: Design) -> dict[str, Any]:
+def agreement(settled: Settled, design: Design, *, adjudicator: str | None = None) -> dict[str, Any]:
     """Agreement of every two readers, and of every reader with the model.
 
     Args:
         settled: Of ``settling.settle``.
         design: Which figures were drawn how (``estimates.answered_design``).
+        adjudicator: Who decides where the others have no majority: in no pair, since she answers what they dispute.
 
     Returns:
         ``rules`` and ``pairs``: one entry a pair, ``one`` and ``other`` (the model is ``model``), and for each of
@@ -60,6 +62,7 @@ def agreement(settled: Settled, design: Design) -> dict[str, Any]:
     """
     n = len(design.certain)
     answers = _answers(settled, n)
+    answers.pop(adjudicator or "", None)
     model = np.array([_code(label, _CLASSES) for label in settled.table["label"].iloc[:n]], dtype=np.int64)
     pairs = [
         {"one": one, "other": other, **_strata(answers[one], answers[other], design, len(_READERS))}

@@ -91,7 +91,8 @@ def apply_review(
         _write_csv(staged / ADJUDICATION, _waiting(review.settled))
         _write_csv(staged / UNATTACHED, _unattached(review.settled))
         _write_csv(staged / ANSWERS, answers_table(review.settled, design))
-        write_text(staged / AGREEMENT, dump_json({"schema": SCHEMA, **agreement(review.settled, design)}))
+        pairs = agreement(review.settled, design, adjudicator=adjudicator)
+        write_text(staged / AGREEMENT, dump_json({"schema": SCHEMA, **pairs}))
         write_text(staged / SUMMARY, dump_json(summary))
     return Applied(folder, summary)
 

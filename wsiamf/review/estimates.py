@@ -222,10 +222,14 @@ class _Variables:
 def _point(sample: Sample, numerator: Floats, denominator: Floats | None) -> float | None:
     total = sample.total(numerator)
     if denominator is None:
-        least = float(numerator[sample.certain].sum())
-        return significant(min(max(total, least), least + sample.n_others))
+        return significant(_clipped(total, sample.possible(numerator)))
     below = sample.total(denominator)
     return significant(clip_share(total / below)) if below > 0 else None
+
+
+def _clipped(total: float, possible: tuple[float, float]) -> float:
+    least, most = possible
+    return min(max(total, least), most)
 
 
 @dataclass(frozen=True)
@@ -256,7 +260,7 @@ class _Interval:
         return None if spread is None else share_interval(self.point, spread, self._n_answers(self.denominator))
 
     def _of_number(self) -> Interval:
-        """The certain figures, and the interval of the share of the others times their number."""
+        """The certain figures, and the interval of the share of the others times their number; never what is impossible."""
         sample, known = self.sample, float(self.numerator[self.sample.certain].sum())
         assert self.point is not None, "a number is always estimated"
         if not sample.n_others:
@@ -264,7 +268,8 @@ class _Interval:
         spread = sample.spread(self.numerator)
         of_share = Spread(spread.variance / sample.n_others**2, spread.freedom)
         low, high = share_interval((self.point - known) / sample.n_others, of_share, sample.n)
-        return known + sample.n_others * low, known + sample.n_others * high
+        possible = sample.possible(self.numerator)
+        return _clipped(known + sample.n_others * low, possible), _clipped(known + sample.n_others * high, possible)
 
     def _linearised(self, denominator: Floats) -> tuple[Floats, float]:
         below = self.sample.total(denominator)

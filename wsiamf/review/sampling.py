@@ -103,6 +103,12 @@ class Sample:
         used = self.certain | self.sampled
         return float((self.weights[used] * y_N[used]).sum())
 
+    def possible(self, y_N: Floats) -> tuple[float, float]:
+        """Least and most that the sum of a variable of 0 and 1 can be: what has been seen, and that with all the unseen."""
+        used = self.certain | self.sampled
+        seen = float(y_N[used].sum())
+        return seen, seen + float((~used).sum())
+
     def fitted(self, y_N: Floats) -> Floats:
         """(N,) the variable where it is known for certain, the working model's value elsewhere."""
         return np.where(self.certain, np.where(self.certain, y_N, 0.0), self._x_NQ @ self._coefficients(y_N))
