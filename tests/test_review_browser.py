@@ -17,6 +17,7 @@ from wsiamf.review.decisions import DecisionStore, read_decisions
 from wsiamf.review.places import ReviewPlaces
 from wsiamf.review.server.app import make_app
 from wsiamf.review.server.board import Board
+from wsiamf.review.server.gate import HostNames
 from wsiamf.review.worklist_files import write_worklist
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -30,6 +31,8 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    # a name that is not loopback's, so that the page gets no more than pages over the network do
+    "--host-resolver-rules=MAP workstation.test 127.0.0.1",
 ]
 SETTLED = (
     "() => document.querySelectorAll('.pictures img').length === 2 && [...document.images].every((one) => one.complete)"
@@ -50,8 +53,9 @@ def browser() -> Iterator[Browser]:
 class Review:
     """A served review and the browsers that look at it."""
 
-    def __init__(self, port: int, browser: Browser, stack: ExitStack) -> None:
-        self.link = f"http://127.0.0.1:{port}/?token={TOKEN}"
+    def __init__(self, port: int, browser: Browser, stack: ExitStack, host: str = "127.0.0.1") -> None:
+        self.host = host
+        self.link = f"http://{host}:{port}/?token={TOKEN}"
         self._browser = browser
         self._stack = stack
         self.complaints: list[str] = []
@@ -101,18 +105,18 @@ def serve(out: Path, browser: Browser) -> Iterator[Serve]:
     reviews: list[Review] = []
     with ExitStack() as stack:
 
-        def served(**options: Any) -> Review:
+        def served(*, host: str = "127.0.0.1", **options: Any) -> Review:
             store = stack.enter_context(DecisionStore(ReviewPlaces(out).decisions))
             board = Board(out, store, worklist=worklist_of(out), **options)
-            port = stack.enter_context(serving(make_app(board, page_files(), token=TOKEN)))
-            reviews.append(Review(port, browser, stack))
+            port = stack.enter_context(serving(make_app(board, page_files(), token=TOKEN, hosts=HostNames({host}))))
+            reviews.append(Review(port, browser, stack, host))
             return reviews[-1]
 
         yield served
     for review in reviews:
         assert review.complaints == []
         assert {urlsplit(url).hostname for url in review.asked if not url.startswith(("data:", "blob:"))} == {
-            "127.0.0.1"
+            review.host
         }
 
 
@@ -290,6 +294,14 @@ def test_a_lost_connection_loses_nothing(serve: Serve, out: Path) -> None:
     assert len(read_decisions(ReviewPlaces(out).decisions)) == 1
     lost = ("ERR_INTERNET_DISCONNECTED", "Image load aborted")
     review.complaints[:] = [said for said in review.complaints if not any(words in said for words in lost)]
+
+
+def test_over_the_network(serve: Serve, out: Path) -> None:
+    page = serve(host="workstation.test").open("Anna")
+    assert not page.evaluate("() => window.isSecureContext")
+    for n, key in enumerate("an", start=1):
+        press(page, key, n)
+    assert len(read_decisions(ReviewPlaces(out).decisions)) == 2
 
 
 def test_two_browsers_at_once(serve: Serve) -> None:

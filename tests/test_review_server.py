@@ -170,6 +170,11 @@ class TestWhoMayAsk:
         assert not host_names("127.0.0.1").allows("10.0.0.7")
         assert not HostNames().allows("")
 
+    def test_no_opener_policy_where_browsers_ignore_it(self, shared: TestClient) -> None:
+        name = "Cross-Origin-Opener-Policy"
+        assert shared.get("/", headers={"Host": "localhost:8000"}).headers[name] == "same-origin"
+        assert name not in shared.get("/", headers={"Host": "workstation.test"}).headers
+
     def test_nothing_without_the_link(self, shared: TestClient, stranger: TestClient) -> None:
         for address in addresses(shared):
             assert shared.get(address).status_code == 200, address

@@ -33,7 +33,7 @@ export function openQueue(
   refused: (one: Waiting, why: string) => void,
 ): void {
   const prefix = `wsiamf:${review}:${reader}:`;
-  place = prefix + crypto.randomUUID();
+  place = prefix + nonce();
   onKept = kept;
   onRefused = refused;
   const left: Waiting[] = [];
@@ -46,8 +46,14 @@ export function openQueue(
   void run();
 }
 
+/** 128 random bits; `crypto.randomUUID` is kept from pages that come over the network without encryption. */
+function nonce(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 export function enqueue(one: Post, at: { x: number; y: number }): void {
-  set([...waiting.value, { nonce: crypto.randomUUID(), post: one, at, retry: false }]);
+  set([...waiting.value, { nonce: nonce(), post: one, at, retry: false }]);
   void run();
 }
 
