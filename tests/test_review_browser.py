@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -26,7 +27,7 @@ if not REQUIRED:
     if not Path(CHROMIUM).is_file():
         pytest.skip("there is no chromium", allow_module_level=True)
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright  # noqa: E402
 
 ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -294,6 +295,45 @@ def test_a_lost_connection_loses_nothing(serve: Serve, out: Path) -> None:
     assert len(read_decisions(ReviewPlaces(out).decisions)) == 1
     lost = ("ERR_INTERNET_DISCONNECTED", "Image load aborted")
     review.complaints[:] = [said for said in review.complaints if not any(words in said for words in lost)]
+
+
+def test_a_list_made_before_an_answer_and_come_after_it(serve: Serve, out: Path) -> None:
+    review = serve()
+    page, boris = review.open("Anna"), review.open("Boris")
+    press(page, "a", 1)
+    page.wait_for_function("() => window.wsiamfReady()")
+    late: list[tuple[Route, Any]] = []
+
+    def hold(route: Route) -> None:
+        """The first list with something new is made and held back; what is asked for later waits unmade."""
+        if late:
+            return
+        made = route.fetch()
+        if "answers" in made.json():
+            late.append((route, made))
+        else:
+            route.fulfill(response=made)
+
+    page.route(re.compile(r"/api/answers\?"), hold)
+    press(boris, "n", 1)
+    while not late:
+        page.wait_for_timeout(50)
+    press(page, "x", 2)
+    route, made = late[0]
+    with page.expect_event("requestfinished", lambda request: request == route.request):
+        route.fulfill(response=made)
+    page.wait_for_timeout(200)
+    expect(page.get_by_test_id("progress")).to_have_text("2 of 30 answered")
+    with page.expect_response("**/api/withdraw"):
+        page.keyboard.press("z")
+    kept = read_decisions(ReviewPlaces(out).decisions)
+    assert [(one.reader, str(one.answer), one.withdrawn) for one in kept] == [
+        ("Anna", "AMF", False),
+        ("Boris", "NMF", False),
+        ("Anna", "non-mitotic", True),
+    ]
+    page.unroute_all()  # which lets what waits go on
+    expect(page.get_by_test_id("progress")).to_have_text("1 of 30 answered")
 
 
 def test_over_the_network(serve: Serve, out: Path) -> None:
