@@ -297,6 +297,30 @@ def test_a_lost_connection_loses_nothing(serve: Serve, out: Path) -> None:
     review.complaints[:] = [said for said in review.complaints if not any(words in said for words in lost)]
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_another_reader_takes_over_while_an_answer_waits(serve: Serve, out: Path, *, closed: bool) -> None:
+    review = serve()
+    page = review.open("Anna")
+    page.wait_for_function("() => window.wsiamfReady()")
+    page.context.route("**/api/answers", lambda route: route.abort())  # posts alone: what is asked for has a query
+    page.keyboard.press("a")
+    expect(page.get_by_test_id("held")).to_contain_text("1 decision waits")
+    if closed:
+        page.close()
+        page = review.open(None, context=page.context)
+    page.get_by_test_id("reader").click()
+    page.get_by_test_id("reader-name").fill("Boris")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("reader")).to_have_text("Reader Boris")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.context.unroute_all()
+    expect(page.get_by_test_id("held")).to_have_count(0)
+    press(page, "n", 1)
+    kept = read_decisions(ReviewPlaces(out).decisions)
+    assert [(one.reader, str(one.answer)) for one in kept] == [("Anna", "AMF"), ("Boris", "NMF")]
+    review.complaints[:] = [said for said in review.complaints if "ERR_FAILED" not in said]
+
+
 def test_a_list_made_before_an_answer_and_come_after_it(serve: Serve, out: Path) -> None:
     review = serve()
     page, boris = review.open("Anna"), review.open("Boris")

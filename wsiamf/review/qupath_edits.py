@@ -1,9 +1,11 @@
 """What a reader changed in QuPath, as decisions.
 
-An object is told by its UUID: that of the figure's detection (``detections.geojson``, ``reviewed_detections.geojson``) or of
-its hard case (``review.geojson``); if QuPath gave it a new one, by ``candidate_id`` in its metadata, or by lying within 2 um
-of a figure. An object of a known class that is none of these is an addition. An answer is a class that differs from what the
-file was written with; the others were only exported again. What is missing means nothing, unless that is asked for.
+An object is told by its UUID: that of the figure's detection (``detections.geojson``, ``reviewed_detections.geojson``)
+or of its hard case (``review.geojson``); if QuPath gave it a new one, by ``candidate_id`` in its metadata, as long as
+it lies in that figure's box (ids are often mere row numbers, which every slide has), or by lying within 2 um of a
+figure. An object of a known class that is none of these is an addition. An answer is a class that differs from what the
+file was written with; the others were only exported again. What is missing means nothing, unless that is asked for. A
+file whose objects wsiamf wrote for another slide, or for other results of this one, is refused.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from wsiamf.errors import CandidateError, ReviewError
 from wsiamf.export.results import SlideResult
 from wsiamf.export.rows import counted_positions, hard_positions
 from wsiamf.export.uuids import REVIEW, Identities
+from wsiamf.geometry import FIGURE_BOX_UM
 from wsiamf.packed import unpacked
 from wsiamf.review.answers import ADDED, FIGURE, SAME_PLACE_UM, Answer, Decision, utc_now
 from wsiamf.review.reviewed_tables import ADDED_BY_READER
@@ -76,7 +79,11 @@ class _Figures:
 
     def n_known(self, objects: list[_Object]) -> int:
         """How many of the objects have an id of this slide."""
-        return sum(one.identity in self.by_detection or one.identity in self.by_review for one in objects)
+        return sum(self.knows(one) for one in objects)
+
+    def knows(self, one: _Object) -> bool:
+        """Whether an object has an id of this slide."""
+        return one.identity in self.by_detection or one.identity in self.by_review
 
     def row_of(self, one: _Object, x_um: float, y_um: float) -> int | None:
         """Row of the figure that an object is."""
@@ -84,12 +91,16 @@ class _Figures:
             if one.identity in known:
                 return known[one.identity]
         row = self._by_candidate.get(str(one.metadata.get("candidate_id")))
-        if row is not None:
+        if row is not None and self._is_in_box(row, x_um, y_um):
             return row
         if self._tree is None:
             return None
         distance, nearest = self._tree.query([x_um, y_um])
         return int(nearest) if distance <= SAME_PLACE_UM else None
+
+    def _is_in_box(self, row: int, x_um: float, y_um: float) -> bool:
+        apart = np.abs(self.table[["x_um", "y_um"]].iloc[row].to_numpy(dtype=np.float64) - (x_um, y_um))
+        return bool((apart <= FIGURE_BOX_UM / 2).all())
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,11 @@ class _Object:
     metadata: _Json
     x_qupath: float
     y_qupath: float
+
+    @property
+    def is_written_figure(self) -> bool:
+        """Whether wsiamf wrote it, or what QuPath copied it from, as a figure of the points."""
+        return {"candidate_id", "model"} <= self.metadata.keys()
 
     @property
     def answer(self) -> Answer | None:
@@ -126,7 +142,8 @@ def read_edits(
         deletions: What it means that a figure is missing; None for nothing.
 
     Raises:
-        ReviewError: The file is no GeoJSON, of no slide of OUT, or says two things of one figure.
+        ReviewError: The file is no GeoJSON, of no slide of OUT, of another slide or other results, or says two things of one
+            figure.
     """
     objects = list(_objects(path))
     figures = _of_slide(path, results, objects, slide_id)
@@ -218,7 +235,16 @@ def _of_slide(path: Path, results: list[SlideResult], objects: list[_Object], sl
         named = [result for result in results if result.slide_id == slide_id]
         if not named:
             raise ReviewError(f"--slide {slide_id}: is not among the results.")
-        return _Figures(named[0])
+        figures = _Figures(named[0])
+        _check_no_other(path, figures, results, objects)
+    else:
+        figures = _slide_of(path, results, objects)
+    _check_written_for(path, figures, objects)
+    return figures
+
+
+def _slide_of(path: Path, results: list[SlideResult], objects: list[_Object]) -> _Figures:
+    """The slide that the objects' ids are of."""
     slides = [_Figures(result) for result in results]
     if len(slides) == 1:
         return slides[0]
@@ -227,6 +253,30 @@ def _of_slide(path: Path, results: list[SlideResult], objects: list[_Object], sl
     if known[best] == 0 or known.count(known[best]) > 1:
         raise ReviewError(f"{path}: its objects do not tell which slide it is of; name the slide with --slide.")
     return slides[best]
+
+
+def _check_no_other(path: Path, figures: _Figures, results: list[SlideResult], objects: list[_Object]) -> None:
+    """Raise unless the slide that was named has as many of the objects' ids as any other."""
+    n_known = figures.n_known(objects)
+    if 2 * n_known >= len(objects):
+        return
+    for result in results:
+        if result.slide_id != figures.result.slide_id and _Figures(result).n_known(objects) > n_known:
+            raise ReviewError(
+                f"{path}: is of slide {result.slide_id}, by its objects' ids, and not of {figures.result.slide_id}; "
+                f"give --slide {result.slide_id}."
+            )
+
+
+def _check_written_for(path: Path, figures: _Figures, objects: list[_Object]) -> None:
+    """Raise where most of the figures that wsiamf wrote into the file are none of this slide's."""
+    written = [one for one in objects if one.is_written_figure]
+    n_known = figures.n_known(written)
+    if 2 * n_known < len(written):
+        raise ReviewError(
+            f"{path}: was written for another slide or other results: of its {len(written)} figures {n_known} are among "
+            f"those of slide {figures.result.slide_id}; give the OUT that it was exported from."
+        )
 
 
 def _objects(path: Path) -> Iterator[_Object]:
