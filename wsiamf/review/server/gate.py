@@ -137,7 +137,7 @@ def _refused_post(request: Request) -> Response | None:
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return _error("not JSON", 415)
     length = headers.get("content-length", "")
-    if not length.isdigit():
+    if not length.isdigit() or "transfer-encoding" in headers:  # which would override the length
         return _error("no content length", 411)
     return _error("too large", 413) if int(length) > MAX_BODY_BYTES else None
 
