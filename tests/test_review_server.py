@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -28,9 +29,12 @@ from starlette.testclient import TestClient
 
 from tests.coordinate_slide import coordinate_coded
 from tests.served_review import CODED_SIZE, SAMPLE, TOKEN, made_out, serving, worklist_of
+from wsiamf.cli.main import run
 from wsiamf.errors import ReviewError, SlideError, SlideReadError
+from wsiamf.export.results import find_results
 from wsiamf.review.counting import count
 from wsiamf.review.decisions import DecisionStore, read_decisions
+from wsiamf.review.figures import load_figures
 from wsiamf.review.places import ReviewPlaces
 from wsiamf.review.server.app import make_app
 from wsiamf.review.server.board import Board
@@ -41,6 +45,8 @@ from wsiamf.review.server.handles import HANDLES_A_SLIDE, OPEN_SLIDES, SlideShel
 from wsiamf.review.server.packing import CLASS_NUMBERS, NO_P
 from wsiamf.review.server.pyramid import TILE_PX, Pyramid, read_tile
 from wsiamf.review.server.running import host_names, link_of, listening, listening_again
+from wsiamf.review.worklist import make_worklist
+from wsiamf.review.worklist_files import read_worklist, write_worklist
 from wsiamf.slides import Slide, open_slide
 
 ORIGIN = "http://127.0.0.1"
@@ -721,8 +727,28 @@ class TestWhatIsShown:
     def test_a_worklist_of_other_results(self, out: Path, tmp_path: Path) -> None:
         drawn = worklist_of(out)
         drawn.table.loc[0, "uuid"] = "none"
-        with DecisionStore(tmp_path / "d.sqlite") as store, pytest.raises(ReviewError, match="--overwrite"):
+        command = f"wsiamf review worklist {out} --review-budget 30 --seed 0 --overwrite"
+        with DecisionStore(tmp_path / "d.sqlite") as store, pytest.raises(ReviewError, match=re.escape(command)):
             Board(out, store, worklist=drawn)
+
+    def test_a_worklist_from_before_figures_were_added(
+        self, out: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        copied = tmp_path / "out"
+        shutil.copytree(out, copied)
+        fewer = load_figures(find_results(copied)).iloc[:-1]
+        drawn = make_worklist(fewer, budget=20, seed=3)
+        write_worklist(drawn, copied)
+        with DecisionStore(tmp_path / "d.sqlite") as store:
+            assert Board(copied, store, worklist=worklist_of(copied)).session()["redraw"] is None
+            assert Board(copied, store, worklist=None).session()["redraw"] is None
+            assert caplog.text == ""
+            redraw = Board(copied, store, worklist=drawn).session()["redraw"]
+            command = f"wsiamf review worklist {copied} --review-budget 20 --seed 3 --overwrite"
+            assert command in caplog.text
+            assert redraw == command.replace(str(copied), "OUT")
+            assert run(command.split()[1:]) == 0  # what is said helps
+            assert Board(copied, store, worklist=read_worklist(copied)).session()["redraw"] is None
 
 
 class TestBlinding:
