@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from tests.made_review import decided, made_figures
 from wsiamf.errors import ReviewError
 from wsiamf.review.answers import Answer
-from wsiamf.review.decisions import DecisionStore, read_decisions
+from wsiamf.review.decisions import SCHEMA_VERSION, DecisionStore, read_decisions
 from wsiamf.review.standing import merge, standing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +70,47 @@ def test_places_two_um_apart_are_one_and_farther_ones_are_not() -> None:
     assert len(standing([here, replace(here, x_um=3.0), replace(here, x_um=1.5)])) == 1
 
 
+def test_the_same_nonce_again_keeps_nothing_more_after_a_restart_too(tmp_path: Path) -> None:
+    path, given = tmp_path / "d.sqlite", decided(FIGURE, "ann", Answer.AMF)
+    with DecisionStore(path) as store:
+        number = store.append(given, nonce="once")
+        other = store.append(given, nonce="twice")
+        withdrawal = store.withdraw(number, "ann", nonce="back")
+    with DecisionStore(path) as store:
+        assert number != other == store.append(given, nonce="twice")
+        assert store.append(given, nonce="once") == number
+        assert store.withdraw(number, "ann", nonce="back") == withdrawal
+        with pytest.raises(ReviewError, match="already"):
+            store.withdraw(number, "ann", nonce="another")
+        assert len(store.events()) == 3
+        assert store.append(given) != store.append(given)  # those without a nonce are all kept
+
+
+def test_one_nonce_from_many_threads_and_two_processes_keeps_one_row(tmp_path: Path) -> None:
+    path, given = tmp_path / "d.sqlite", decided(FIGURE, "ann", Answer.AMF)
+    with DecisionStore(path) as one, DecisionStore(path) as other, ThreadPoolExecutor(4) as pool:
+        posts = [pool.submit((one, other)[number % 2].append, given, nonce="once") for number in range(8)]
+        assert {post.result() for post in posts} == {1}
+        assert len(one.events()) == 1
+
+
+def test_a_file_of_schema_1_is_read_as_it_is_and_gets_nonces_when_it_is_appended_to(tmp_path: Path) -> None:
+    path, given = tmp_path / "d.sqlite", decided(FIGURE, "ann", Answer.AMF)
+    with DecisionStore(path) as store:
+        store.append(given)
+    connection = sqlite3.connect(path)
+    connection.execute("DROP INDEX one_row_a_nonce")
+    connection.execute("ALTER TABLE events DROP COLUMN nonce")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    before = path.read_bytes()
+    assert read_decisions(path) == [replace(given, decision_id=1)]
+    assert path.read_bytes() == before
+    with DecisionStore(path) as store:
+        assert store.append(given, nonce="once") == store.append(given, nonce="once") == 2
+    assert len(read_decisions(path)) == 2
+
+
 @pytest.mark.parametrize("change", ["UPDATE events SET answer = 'NMF'", "DELETE FROM events"])
 def test_rows_are_never_changed(tmp_path: Path, change: str) -> None:
     path = tmp_path / "d.sqlite"
@@ -90,6 +131,36 @@ def test_threads_and_processes_write_at_once(tmp_path: Path) -> None:
         ]
         numbers = {write.result() for write in writes}
         assert len(numbers) == 24 == len(one.current())
+
+
+def test_a_reader_that_holds_up_a_commit_costs_that_answer_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsiamf.review.decisions._BUSY_MS", 100)
+    path, given = tmp_path / "d.sqlite", decided(FIGURE, "ann", Answer.AMF)
+    with DecisionStore(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as reading:
+        store.append(given)
+        reading.execute("BEGIN")
+        reading.execute("SELECT * FROM events").fetchall()
+        with pytest.raises(ReviewError, match="locked"):
+            store.append(given)
+        reading.execute("COMMIT")
+        with DecisionStore(path) as other:
+            assert other.append(given) == store.append(given) - 1
+        assert len(store.events()) == 3
+
+
+def test_a_full_disk_is_named_and_the_next_answer_is_kept(tmp_path: Path) -> None:
+    given = decided(FIGURE, "r" * 90, Answer.AMF)
+    with DecisionStore(tmp_path / "d.sqlite") as store:
+        store._connection.execute("PRAGMA max_page_count = 6")
+        with pytest.raises(ReviewError, match="is full") as raised:
+            store.extend([given] * 200)
+        assert "rollback" not in str(raised.value)
+        assert store.events() == []
+        store._connection.execute("PRAGMA max_page_count = 600")
+        store.append(given)
+        assert len(store.events()) == 1
 
 
 @pytest.mark.parametrize("n", [40, pytest.param(1000, marks=pytest.mark.long)])
@@ -120,6 +191,35 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, n: int) -> None:
     assert {(reader, number) for reader, numbers in acknowledged.items() for number in numbers} <= kept
 
 
+@pytest.fixture
+def cut_off(tmp_path: Path) -> Path:
+    """A decisions file of two answers, killed where a write of many had reached the file and not its end."""
+    path = tmp_path / "d.sqlite"
+    with pytest.raises(subprocess.CalledProcessError) as killed:
+        subprocess.run([sys.executable, "-m", "tests.review_killed", str(path), "ann", "cut off"], check=True, cwd=ROOT)
+    assert killed.value.returncode == -signal.SIGKILL
+    assert path.with_name("d.sqlite-journal").stat().st_size > 0
+    return path
+
+
+def test_what_was_cut_off_by_kill_9_is_taken_back_by_who_reads(cut_off: Path) -> None:
+    assert len(read_decisions(cut_off)) == 2
+    assert not cut_off.with_name("d.sqlite-journal").exists()
+
+
+def test_what_was_cut_off_and_cannot_be_taken_back_there_says_what_to_copy(
+    cut_off: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(  # as on a disk that cannot be written to, for root too
+        "wsiamf.review.decisions._opened", lambda path, _: sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    )
+    before = cut_off.read_bytes()
+    with pytest.raises(ReviewError, match=r"copy the file and the d\.sqlite-journal beside it"):
+        read_decisions(cut_off)
+    assert cut_off.read_bytes() == before
+    assert cut_off.with_name("d.sqlite-journal").exists()
+
+
 def test_another_file_and_a_newer_schema_are_refused(tmp_path: Path) -> None:
     text, other, newer = tmp_path / "text.sqlite", tmp_path / "other.sqlite", tmp_path / "newer.sqlite"
     text.write_text("no database at all, and long enough to be looked at by SQLite" * 20)
@@ -128,7 +228,7 @@ def test_another_file_and_a_newer_schema_are_refused(tmp_path: Path) -> None:
     connection.close()
     DecisionStore(newer).close()
     connection = sqlite3.connect(newer)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
     for path, message in ((text, "not usable"), (other, "not a decisions file"), (newer, "update wsiamf")):
         before = path.read_bytes()

@@ -327,6 +327,55 @@ def test_files_that_cannot_be_used_keep_nothing(
     assert not (out / "review").exists()
 
 
+@pytest.mark.parametrize("named", [None, "gone"])
+def test_edits_of_another_slide_are_refused(
+    out: Path, tmp_path: Path, named: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(features: list[Any]) -> None:
+        for feature in features:
+            classify(feature, "non-mitotic")
+
+    edited = edit(out / "sample" / "detections.geojson", tmp_path / "edited.geojson", change)
+    if named is None:  # the only slide, whose candidate ids are the same row numbers
+        shutil.rmtree(out / "sample")
+    command = ["review", "import", str(out), str(edited), "--reader", "ann"]
+    assert run([*command, "--slide", named] if named else command) == 1
+    said = capsys.readouterr().err
+    assert ("give --slide sample" if named else "of its 30 figures 0 are among those of slide gone") in said
+    assert not (out / "review").exists()
+
+
+def test_an_object_with_a_figures_name_is_that_figure_in_its_box_alone(out: Path, tmp_path: Path) -> None:
+    table = read_predictions(out / "sample")
+    far, near = table.iloc[0], table.iloc[1]
+
+    def change(features: list[Any]) -> None:
+        for copied, place in ((features[0], 700.0), (features[1], near["x_um"] + 5.0)):
+            y_um = 20.0 if copied is features[0] else float(near["y_um"])
+            copied["id"] = f"00000000-0000-4000-8000-{int(place):012d}"
+            copied["geometry"] = {"type": "Point", "coordinates": [float(place) / 0.25, y_um / 0.25]}
+            classify(copied, "non-mitotic" if copied is features[1] else "AMF")
+
+    edited = edit(out / "sample" / "detections.geojson", tmp_path / "edited.geojson", change)
+    assert run(["review", "import", str(out), str(edited), "--reader", "ann"]) == 0
+    found = {one.candidate_uuid: one for one in current(out)}
+    assert far["uuid"] not in found
+    assert (found[None].kind, found[None].x_um, found[None].y_um) == ("added", 700.0, 20.0)
+    assert (found[near["uuid"]].answer, found[near["uuid"]].x_um) == (X, near["x_um"])
+
+
+def test_the_same_answer_to_a_close_neighbour_is_an_answer_of_its_own(out: Path, tmp_path: Path) -> None:
+    first, second = read_predictions(out / "sample").iloc[[0, 1]].itertuples()
+    figure = load_figures(find_results(out)).set_index("uuid", drop=False).loc[second.uuid]
+    with DecisionStore(out / "review" / "decisions.sqlite") as store:
+        store.append(decided(figure, "ann", X, x_um=second.x_um + 1.5, candidate_uuid=first.uuid))
+    edited = edit(
+        out / "sample" / "detections.geojson", tmp_path / "edited.geojson", lambda some: classify(some[1], "Ignore*")
+    )
+    assert run(["review", "import", str(out), str(edited), "--reader", "ann"]) == 0
+    assert {one.candidate_uuid for one in current(out)} == {first.uuid, second.uuid}
+
+
 def test_one_figure_with_two_classes_is_refused(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hard = read(out / "sample" / "review.geojson")["features"][0]
     classify(hard, "non-mitotic")

@@ -41,6 +41,14 @@ def test_answers_to_a_candidate_that_a_rerun_moved_are_about_one_figure_and_the_
     assert settle(moved, answers).table["final_label"].iloc[0] == "NMF"
 
 
+def test_an_answer_to_this_very_figure_goes_before_a_later_one_to_a_neighbour_that_is_gone() -> None:
+    close = FIGURES.assign(x_um=[0.0, 50.0, 1.5, 150.0, 250.0, 350.0])
+    answers = standing([decided(FIRST, "ann", A), decided(close.iloc[2], "ann", N), decided(close.iloc[2], "bob", N)])
+    settled = settle(close.drop(index=2).reset_index(drop=True), answers)
+    assert settled.table["answers"].iloc[0] == "ann=AMF; bob=NMF"
+    assert settled.unattached == []
+
+
 def test_a_slide_is_known_by_its_content_when_its_folder_is_renamed() -> None:
     assert list(attach(FIGURES, [decided(FIRST, "ann", A, slide_id="old name")]).of_figure) == [0]
     (left,) = attach(FIGURES, [decided(FIRST, "ann", A, fingerprint="another")]).unattached

@@ -44,7 +44,8 @@ class Attached:
     """Decisions and what they are about.
 
     Args:
-        of_figure: Of each figure that was answered (its place in the figures table, from 0) the decisions, in order.
+        of_figure: Of each figure that was answered (its place in the figures table, from 0) the decisions, in order, those
+            given to this very figure after those that only lie near it: a reader's last one is what she says of it.
         added: The figures that readers added, one row each: ``slide_id``, ``fingerprint``, ``case_id``, ``uuid``, ``x_um``,
             ``y_um``, ``near_um`` (distance to the nearest figure of the table where that is less than 7.5 um, else NaN: the
             same figure, perhaps).
@@ -121,6 +122,12 @@ def attach(
         else:
             reason = _NO_SLIDE if slide is None else _NO_FIGURE
             unattached.append(Unattached(decision, reason, None if slide is None else distance))
+    uuids = figures["uuid"].to_numpy()
+    for (
+        row,
+        near,
+    ) in of_figure.items():  # one that was given to a neighbour which a re-run dropped must not replace its own
+        near.sort(key=lambda one: one.candidate_uuid == uuids[row])
     added, of_added = _added_figures(additions)
     return Attached(of_figure, added, of_added, unattached)
 

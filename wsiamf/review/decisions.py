@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -22,8 +22,8 @@ from wsiamf.review.answers import ADDED, FIGURE, Answer, Decision, Kind, Source,
 from wsiamf.review.standing import standing
 
 FILE_NAME: Final = "decisions.sqlite"
-SCHEMA_VERSION: Final = 1
-"""In the file's ``user_version``."""
+SCHEMA_VERSION: Final = 2
+"""In the file's ``user_version``. One of schema 1 has no nonces: it is read as it is, and gets them when it is appended to."""
 _APPLICATION: Final = 0x57534952  # "WSIR", in the file's application_id
 _BUSY_MS: Final = 30_000
 _LONGEST_NAME: Final = 100
@@ -44,9 +44,14 @@ CREATE TABLE events (
     candidate_uuid TEXT,
     seconds REAL,
     time TEXT NOT NULL,
-    withdraws INTEGER REFERENCES events (id)
+    withdraws INTEGER REFERENCES events (id),
+    nonce TEXT
 )
 """
+_ADD_NONCE: Final = "ALTER TABLE events ADD COLUMN nonce TEXT"
+_UNIQUE_NONCE: Final = (
+    "CREATE UNIQUE INDEX one_row_a_nonce ON events (nonce)"  # what is NULL does not count as the same
+)
 # the audit trail holds against programs that open the file, too
 _GUARDS: Final = (
     "CREATE TRIGGER no_update BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'decisions are never changed'); END",
@@ -55,7 +60,7 @@ _GUARDS: Final = (
 _FIELDS: Final = (
     "slide_id, fingerprint, x_um, y_um, kind, reader, answer, blinded, source, candidate_uuid, seconds, time"
 )
-_INSERT: Final = f"INSERT INTO events ({_FIELDS}, withdraws) VALUES ({', '.join('?' * 13)})"  # noqa: S608 - our own names
+_INSERT: Final = f"INSERT INTO events ({_FIELDS}, withdraws, nonce) VALUES ({', '.join('?' * 14)})"  # noqa: S608 - our own names
 _SELECT: Final = f"SELECT id, withdraws, {_FIELDS} FROM events ORDER BY id"  # noqa: S608 - our own names
 
 
@@ -112,18 +117,24 @@ class DecisionStore:
         with self._lock:
             self._connection.close()
 
-    def append(self, decision: Decision) -> int:
+    def append(self, decision: Decision, *, nonce: str | None = None) -> int:
         """Keep an answer; when this returns, it is on disk.
 
+        Args:
+            decision: The answer.
+            nonce: What tells this very post from every other; the same again, after a restart or from another process too,
+                changes nothing. None for an answer that is given once.
+
         Returns:
-            Its number in the file.
+            Its number in the file: that of the row which the nonce made, if there is one.
 
         Raises:
             ReviewError: A field makes no sense, or the file cannot be written to.
         """
         _check(decision)
         with self._transaction():
-            return self._insert(decision, withdraws=None)
+            made = self._made_by(nonce)
+            return self._insert(decision, nonce=nonce) if made is None else made
 
     def extend(self, decisions: Sequence[Decision]) -> list[int]:
         """Keep several answers, all of them or, after an error, none.
@@ -134,28 +145,32 @@ class DecisionStore:
         for decision in decisions:
             _check(decision)
         with self._transaction():
-            return [self._insert(decision, withdraws=None) for decision in decisions]
+            return [self._insert(decision) for decision in decisions]
 
-    def withdraw(self, decision_id: int, reader: str, *, time: str | None = None) -> int:
+    def withdraw(self, decision_id: int, reader: str, *, time: str | None = None, nonce: str | None = None) -> int:
         """Take an answer back: a row more, nothing is deleted. What the reader answered there before stands again.
 
         Args:
             decision_id: The answer's number.
             reader: Who takes it back; only the one who gave it may.
             time: When; None for now.
+            nonce: As of ``append``: the same again changes nothing, and is no second withdrawal.
 
         Returns:
-            The number of the withdrawal.
+            The number of the withdrawal: that of the row which the nonce made, if there is one.
 
         Raises:
             ReviewError: There is no such answer, it is another reader's, or it is withdrawn already.
         """
         from_now = utc_now() if time is None else time
         with self._transaction():
+            made = self._made_by(nonce)
+            if made is not None:
+                return made
             events = {event.event_id: event for event in _read(self._connection)}
             _check_withdrawal(events, decision_id, reader)
             decision = replace(events[decision_id].decision, time=from_now)
-            return self._insert(decision, withdraws=decision_id)
+            return self._insert(decision, withdraws=decision_id, nonce=nonce)
 
     def events(self) -> list[Event]:
         """Every row, in the order in which they were kept."""
@@ -172,35 +187,64 @@ class DecisionStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._lock, _sqlite_errors(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+        with self._lock, _sqlite_errors(self.path), _transaction_of(self._connection):
+            yield
 
-    def _insert(self, decision: Decision, *, withdraws: int | None) -> int:
-        values = (*astuple(decision)[:12], withdraws)
+    def _made_by(self, nonce: str | None) -> int | None:
+        row = self._connection.execute("SELECT id FROM events WHERE nonce = ?", (nonce,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def _insert(self, decision: Decision, *, withdraws: int | None = None, nonce: str | None = None) -> int:
+        values = (*astuple(decision)[:12], withdraws, nonce)
         number = self._connection.execute(_INSERT, values).lastrowid
         assert number is not None, "a row that was inserted has a number"
         return number
 
 
 def read_decisions(path: Path) -> list[Decision]:
-    """Every answer of a decisions file that is not written to, in order; those taken back say so.
+    """Every answer of a decisions file, in order; those taken back say so.
+
+    The file is not written to, but for one thing: a write that a crash cut off is taken back, from the ``-journal`` that it
+    left beside the file.
 
     Raises:
-        ReviewError: There is no such file, or it is no decisions file, damaged or of a newer schema.
+        ReviewError: There is no such file, it is no decisions file, damaged or of a newer schema, or what a crash left cannot
+            be taken back where the file lies.
     """
     if not path.is_file():
         raise ReviewError(f"{path}: no such decisions file; give the {FILE_NAME} of a review.")
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-    with _sqlite_errors(path), closing(sqlite3.connect(uri, uri=True)) as connection:
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    with _sqlite_errors(path):
+        try:
+            return _read_only(path)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+        _take_back(path)
+        return _read_only(path)
+
+
+def _read_only(path: Path) -> list[Decision]:
+    with closing(_opened(path, "ro")) as connection:
         _check_file(connection, path)
         return decisions_of(_read(connection))
+
+
+def _take_back(path: Path) -> None:
+    """Have SQLite roll a write back that a crash cut off, as it does at the first look of whoever may write."""
+    try:
+        with closing(_opened(path, "rw")) as connection:
+            connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError as error:
+        raise ReviewError(
+            f"{path}: a crash cut off a write, which cannot be taken back here ({error}); copy the file and the "
+            f"{path.name}-journal beside it to a folder that can be written to, and read it there."
+        ) from error
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True)
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    return connection
 
 
 def decisions_of(events: Sequence[Event]) -> list[Decision]:
@@ -220,28 +264,44 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
     if mode != "delete":
         raise ReviewError(f"{path}: keeps a write-ahead log that another program has open; close that program.")
-    connection.execute("BEGIN IMMEDIATE")  # two processes may find the file new at once
-    try:
+    with _transaction_of(connection):  # two processes may find the file new at once
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            connection.execute(_TABLE)
-            for guard in _GUARDS:
-                connection.execute(guard)
+            for statement in (_TABLE, _UNIQUE_NONCE, *_GUARDS):
+                connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        _check_file(connection, path)
+        if _check_file(connection, path) < SCHEMA_VERSION:
+            connection.execute(_ADD_NONCE)
+            connection.execute(_UNIQUE_NONCE)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+@contextmanager
+def _transaction_of(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or none: an open transaction is never left behind, and what went wrong first is what is said.
+
+    A COMMIT that found another program reading leaves the transaction open; a full disk has SQLite roll back by itself.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
-def _check_file(connection: sqlite3.Connection, path: Path) -> None:
+def _check_file(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema of a file that is ours and not newer than this version."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != _APPLICATION:
         raise ReviewError(f"{path}: is not a decisions file of wsiamf; give the {FILE_NAME} of a review.")
     if version > SCHEMA_VERSION:
         raise ReviewError(f"{path}: written by a newer version (schema {version}); update wsiamf.")
+    return int(version)
 
 
 def _read(connection: sqlite3.Connection) -> list[Event]:

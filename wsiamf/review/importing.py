@@ -55,11 +55,12 @@ def import_edits(
 
 
 def _stands(decision: Decision, standing: list[Decision]) -> bool:
-    """Whether the reader said the same of the same place already."""
+    """Whether the reader said the same of the same figure already, told as ``standing`` tells it."""
     return any(
         one.answer is decision.answer
         and (one.kind == ADDED) == (decision.kind == ADDED)
         and (one.fingerprint, one.slide_id) == (decision.fingerprint, decision.slide_id)
+        and (one.candidate_uuid in (decision.candidate_uuid, None) or decision.candidate_uuid is None)
         and np.hypot(one.x_um - decision.x_um, one.y_um - decision.y_um) <= SAME_PLACE_UM
         for one in standing
     )

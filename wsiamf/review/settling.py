@@ -143,11 +143,11 @@ def _majority(answers: Sequence[Answer]) -> Answer | None:
 
 
 def _votes(n_figures: int, attached: Attached) -> dict[int, Ballot]:
-    """Of each row that was answered the latest answer of each reader, readers by name."""
+    """Of each row that was answered the answer of each reader that counts, readers by name."""
     of_added = {n_figures + number: decisions for number, decisions in enumerate(attached.of_added)}
     return {row: _ballot(decisions) for row, decisions in {**attached.of_figure, **of_added}.items()}
 
 
 def _ballot(decisions: Sequence[Decision]) -> Ballot:
-    latest = {one.reader: one for one in decisions}  # in order, so that the last one stays
+    latest = {one.reader: one for one in decisions}  # in order, so that the last one stays, as of_figure has it
     return {reader: latest[reader] for reader in sorted(latest)}

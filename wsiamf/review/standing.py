@@ -20,7 +20,8 @@ def standing(decisions: Sequence[Decision]) -> list[Decision]:
     A place is a slide (folder and fingerprint) and what lies within 2 um. An answer falls if the same reader gave a later
     one that stands there; one that only lies near another that fell stays. Answers to two candidates that were both shown are
     of two places, however near these lie: points that persons labelled are never merged. (If a re-run moved a candidate a
-    little, the answers to its old and new place meet again where they are attached, and the later one counts.)
+    little, the answers to its old and new place meet again where they are attached: the one to the new place counts, or the
+    later one where neither was given to the figure that is there now.)
 
     Args:
         decisions: In the order in which they were given.
