@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from wsiamf.review.decisions import DecisionStore, read_decisions
 from wsiamf.review.places import ReviewPlaces
 from wsiamf.review.server.app import make_app
 from wsiamf.review.server.board import Board
+from wsiamf.review.server.gate import HostNames
 from wsiamf.review.worklist_files import write_worklist
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -25,11 +27,13 @@ if not REQUIRED:
     if not Path(CHROMIUM).is_file():
         pytest.skip("there is no chromium", allow_module_level=True)
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright  # noqa: E402
 
 ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    # a name that is not loopback's, so that the page gets no more than pages over the network do
+    "--host-resolver-rules=MAP workstation.test 127.0.0.1",
 ]
 SETTLED = (
     "() => document.querySelectorAll('.pictures img').length === 2 && [...document.images].every((one) => one.complete)"
@@ -50,8 +54,9 @@ def browser() -> Iterator[Browser]:
 class Review:
     """A served review and the browsers that look at it."""
 
-    def __init__(self, port: int, browser: Browser, stack: ExitStack) -> None:
-        self.link = f"http://127.0.0.1:{port}/?token={TOKEN}"
+    def __init__(self, port: int, browser: Browser, stack: ExitStack, host: str = "127.0.0.1") -> None:
+        self.host = host
+        self.link = f"http://{host}:{port}/?token={TOKEN}"
         self._browser = browser
         self._stack = stack
         self.complaints: list[str] = []
@@ -101,18 +106,18 @@ def serve(out: Path, browser: Browser) -> Iterator[Serve]:
     reviews: list[Review] = []
     with ExitStack() as stack:
 
-        def served(**options: Any) -> Review:
+        def served(*, host: str = "127.0.0.1", **options: Any) -> Review:
             store = stack.enter_context(DecisionStore(ReviewPlaces(out).decisions))
             board = Board(out, store, worklist=worklist_of(out), **options)
-            port = stack.enter_context(serving(make_app(board, page_files(), token=TOKEN)))
-            reviews.append(Review(port, browser, stack))
+            port = stack.enter_context(serving(make_app(board, page_files(), token=TOKEN, hosts=HostNames({host}))))
+            reviews.append(Review(port, browser, stack, host))
             return reviews[-1]
 
         yield served
     for review in reviews:
         assert review.complaints == []
         assert {urlsplit(url).hostname for url in review.asked if not url.startswith(("data:", "blob:"))} == {
-            "127.0.0.1"
+            review.host
         }
 
 
@@ -290,6 +295,77 @@ def test_a_lost_connection_loses_nothing(serve: Serve, out: Path) -> None:
     assert len(read_decisions(ReviewPlaces(out).decisions)) == 1
     lost = ("ERR_INTERNET_DISCONNECTED", "Image load aborted")
     review.complaints[:] = [said for said in review.complaints if not any(words in said for words in lost)]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_another_reader_takes_over_while_an_answer_waits(serve: Serve, out: Path, *, closed: bool) -> None:
+    review = serve()
+    page = review.open("Anna")
+    page.wait_for_function("() => window.wsiamfReady()")
+    page.context.route("**/api/answers", lambda route: route.abort())  # posts alone: what is asked for has a query
+    page.keyboard.press("a")
+    expect(page.get_by_test_id("held")).to_contain_text("1 decision waits")
+    if closed:
+        page.close()
+        page = review.open(None, context=page.context)
+    page.get_by_test_id("reader").click()
+    page.get_by_test_id("reader-name").fill("Boris")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("reader")).to_have_text("Reader Boris")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.context.unroute_all()
+    expect(page.get_by_test_id("held")).to_have_count(0)
+    press(page, "n", 1)
+    kept = read_decisions(ReviewPlaces(out).decisions)
+    assert [(one.reader, str(one.answer)) for one in kept] == [("Anna", "AMF"), ("Boris", "NMF")]
+    review.complaints[:] = [said for said in review.complaints if "ERR_FAILED" not in said]
+
+
+def test_a_list_made_before_an_answer_and_come_after_it(serve: Serve, out: Path) -> None:
+    review = serve()
+    page, boris = review.open("Anna"), review.open("Boris")
+    press(page, "a", 1)
+    page.wait_for_function("() => window.wsiamfReady()")
+    late: list[tuple[Route, Any]] = []
+
+    def hold(route: Route) -> None:
+        """The first list with something new is made and held back; what is asked for later waits unmade."""
+        if late:
+            return
+        made = route.fetch()
+        if "answers" in made.json():
+            late.append((route, made))
+        else:
+            route.fulfill(response=made)
+
+    page.route(re.compile(r"/api/answers\?"), hold)
+    press(boris, "n", 1)
+    while not late:
+        page.wait_for_timeout(50)
+    press(page, "x", 2)
+    route, made = late[0]
+    with page.expect_event("requestfinished", lambda request: request == route.request):
+        route.fulfill(response=made)
+    page.wait_for_timeout(200)
+    expect(page.get_by_test_id("progress")).to_have_text("2 of 30 answered")
+    with page.expect_response("**/api/withdraw"):
+        page.keyboard.press("z")
+    kept = read_decisions(ReviewPlaces(out).decisions)
+    assert [(one.reader, str(one.answer), one.withdrawn) for one in kept] == [
+        ("Anna", "AMF", False),
+        ("Boris", "NMF", False),
+        ("Anna", "non-mitotic", True),
+    ]
+    page.unroute_all()  # which lets what waits go on
+    expect(page.get_by_test_id("progress")).to_have_text("1 of 30 answered")
+
+
+def test_over_the_network(serve: Serve, out: Path) -> None:
+    page = serve(host="workstation.test").open("Anna")
+    assert not page.evaluate("() => window.isSecureContext")
+    for n, key in enumerate("an", start=1):
+        press(page, key, n)
+    assert len(read_decisions(ReviewPlaces(out).decisions)) == 2
 
 
 def test_two_browsers_at_once(serve: Serve) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -27,9 +29,13 @@ from starlette.testclient import TestClient
 
 from tests.coordinate_slide import coordinate_coded
 from tests.served_review import CODED_SIZE, SAMPLE, TOKEN, made_out, serving, worklist_of
+from wsiamf.cli.main import run
 from wsiamf.errors import ReviewError, SlideError, SlideReadError
+from wsiamf.export.results import find_results
 from wsiamf.review.counting import count
 from wsiamf.review.decisions import DecisionStore, read_decisions
+from wsiamf.review.figures import load_figures
+from wsiamf.review.places import ReviewPlaces
 from wsiamf.review.server.app import make_app
 from wsiamf.review.server.board import Board
 from wsiamf.review.server.byte_cache import ByteCache
@@ -38,7 +44,9 @@ from wsiamf.review.server.gate import MAX_BODY_BYTES, Gate, HostNames
 from wsiamf.review.server.handles import HANDLES_A_SLIDE, OPEN_SLIDES, SlideShelf
 from wsiamf.review.server.packing import CLASS_NUMBERS, NO_P
 from wsiamf.review.server.pyramid import TILE_PX, Pyramid, read_tile
-from wsiamf.review.server.running import host_names, link_of, listening
+from wsiamf.review.server.running import host_names, link_of, listening, listening_again
+from wsiamf.review.worklist import make_worklist
+from wsiamf.review.worklist_files import read_worklist, write_worklist
 from wsiamf.slides import Slide, open_slide
 
 ORIGIN = "http://127.0.0.1"
@@ -170,6 +178,11 @@ class TestWhoMayAsk:
         assert not host_names("127.0.0.1").allows("10.0.0.7")
         assert not HostNames().allows("")
 
+    def test_no_opener_policy_where_browsers_ignore_it(self, shared: TestClient) -> None:
+        name = "Cross-Origin-Opener-Policy"
+        assert shared.get("/", headers={"Host": "localhost:8000"}).headers[name] == "same-origin"
+        assert name not in shared.get("/", headers={"Host": "workstation.test"}).headers
+
     def test_nothing_without_the_link(self, shared: TestClient, stranger: TestClient) -> None:
         for address in addresses(shared):
             assert shared.get(address).status_code == 200, address
@@ -232,6 +245,8 @@ class TestWhoMayAsk:
         assert shared.post("/api/answers", content=large, headers=headers).status_code == 413
         unsaid = shared.post("/api/answers", content=iter([large]), headers=headers)
         assert unsaid.status_code == 411
+        both = headers | {"Content-Length": "10", "Transfer-Encoding": "chunked"}
+        assert shared.post("/api/answers", content=large, headers=both).status_code == 411
 
     @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
     def test_other_methods(self, shared: TestClient, method: str) -> None:
@@ -480,6 +495,40 @@ class TestShelf:
                 pass
         assert closed == [0, 1]
 
+    def test_a_slide_that_leaves_the_shelf_while_it_is_waited_for(self) -> None:
+        closed: list[int] = []
+
+        class Handle:
+            def __init__(self, number: int) -> None:
+                self.number = number
+
+            def close(self) -> None:
+                closed.append(self.number)
+
+        n = OPEN_SLIDES + 1
+        shelf = SlideShelf([lambda number=number: Handle(number) for number in range(n)])  # type: ignore[misc]
+
+        def use() -> None:
+            with shelf.borrow(0):
+                pass
+
+        with ExitStack() as lent:
+            for _ in range(HANDLES_A_SLIDE):
+                lent.enter_context(shelf.borrow(0))
+            with ThreadPoolExecutor(1) as pool:
+                waiting = pool.submit(use)
+                while not shelf._changed._waiters:  # type: ignore[attr-defined]
+                    time.sleep(0.001)
+                with shelf._changed:  # so that it does not wake before the slide is gone
+                    lent.close()
+                    for number in range(1, n):
+                        with shelf.borrow(number):
+                            pass
+                    assert closed == [0] * HANDLES_A_SLIDE
+                waiting.result(10)
+        shelf.close()
+        assert sorted(closed) == [0] * (HANDLES_A_SLIDE + 1) + list(range(1, n))
+
     def test_a_slide_that_cannot_be_opened_can_be_tried_again(self) -> None:
         tries = iter([SlideReadError("gone"), SlideReadError("gone")] + [None] * 9)
 
@@ -678,8 +727,28 @@ class TestWhatIsShown:
     def test_a_worklist_of_other_results(self, out: Path, tmp_path: Path) -> None:
         drawn = worklist_of(out)
         drawn.table.loc[0, "uuid"] = "none"
-        with DecisionStore(tmp_path / "d.sqlite") as store, pytest.raises(ReviewError, match="--overwrite"):
+        command = f"wsiamf review worklist {out} --review-budget 30 --seed 0 --overwrite"
+        with DecisionStore(tmp_path / "d.sqlite") as store, pytest.raises(ReviewError, match=re.escape(command)):
             Board(out, store, worklist=drawn)
+
+    def test_a_worklist_from_before_figures_were_added(
+        self, out: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        copied = tmp_path / "out"
+        shutil.copytree(out, copied)
+        fewer = load_figures(find_results(copied)).iloc[:-1]
+        drawn = make_worklist(fewer, budget=20, seed=3)
+        write_worklist(drawn, copied)
+        with DecisionStore(tmp_path / "d.sqlite") as store:
+            assert Board(copied, store, worklist=worklist_of(copied)).session()["redraw"] is None
+            assert Board(copied, store, worklist=None).session()["redraw"] is None
+            assert caplog.text == ""
+            redraw = Board(copied, store, worklist=drawn).session()["redraw"]
+            command = f"wsiamf review worklist {copied} --review-budget 20 --seed 3 --overwrite"
+            assert command in caplog.text
+            assert redraw == command.replace(str(copied), "OUT")
+            assert run(command.split()[1:]) == 0  # what is said helps
+            assert Board(copied, store, worklist=read_worklist(copied)).session()["redraw"] is None
 
 
 class TestBlinding:
@@ -770,15 +839,7 @@ class TestServing:
         """As a user runs it, with the stand-in for the built page."""
         copied = tmp_path / "out"
         shutil.copytree(out, copied)
-        program = (
-            "import sys, pathlib; from wsiamf.review.server import front_end;"
-            f"front_end.built_files.__defaults__ = (pathlib.Path({str(page['/index.html'].parent)!r}),);"
-            "from wsiamf.cli.review_serve import serve;"
-            f"serve([{str(copied)!r}, '--no-browser', '--reader', 'Anna'], standalone_mode=False)"
-        )
-        with subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
+        with self.served(copied, page) as process:
             assert process.stdout is not None
             link = process.stdout.readline().strip()
             import httpx
@@ -792,3 +853,46 @@ class TestServing:
         assert rest == ""  # the link alone is data
         assert "no worklist" in said
         assert (copied / "review" / "decisions.sqlite").is_file()
+
+    def test_the_same_address_after_a_crash(self, out: Path, page: dict[str, Path], tmp_path: Path) -> None:
+        """Browsers keep what they have not sent under the address."""
+        copied = tmp_path / "out"
+        shutil.copytree(out, copied)
+        with self.served(copied, page) as process:
+            assert process.stdout is not None
+            address = process.stdout.readline().partition("?")[0]
+            with self.served(copied, page) as other:  # at once, so that the port is taken
+                assert other.stdout is not None
+                elsewhere = other.stdout.readline().partition("?")[0]
+                other.send_signal(signal.SIGINT)
+                _, said = other.communicate(timeout=20)
+            assert elsewhere != address
+            assert "Another port is taken" in said
+            process.kill()
+        with self.served(copied, page) as restarted:
+            assert restarted.stdout is not None
+            assert restarted.stdout.readline().partition("?")[0] == address
+            restarted.send_signal(signal.SIGINT)
+            _, said = restarted.communicate(timeout=20)
+        assert "port" not in said
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"port": null}', '{"port": 99999}', '{"port": -1}'])
+    def test_a_record_of_the_port_that_is_none(self, tmp_path: Path, text: str) -> None:
+        places = ReviewPlaces(tmp_path)
+        places.folder.mkdir()
+        places.server.write_text(text)
+        with listening_again("127.0.0.1", 0, places) as listener:
+            assert listener.getsockname()[1] > 0
+
+    @staticmethod
+    def served(out: Path, page: dict[str, Path]) -> subprocess.Popen[str]:
+        """A process that serves, with the stand-in for the built page."""
+        program = (
+            "import sys, pathlib; from wsiamf.review.server import front_end;"
+            f"front_end.built_files.__defaults__ = (pathlib.Path({str(page['/index.html'].parent)!r}),);"
+            "from wsiamf.cli.review_serve import serve;"
+            f"serve([{str(out)!r}, '--no-browser', '--reader', 'Anna'], standalone_mode=False)"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )

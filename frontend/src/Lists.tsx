@@ -57,6 +57,12 @@ export function Lists() {
             <code>wsiamf review worklist OUT --review-budget N</code>
           </p>
         )}
+        {tab === "worklist" && state.session.value!.redraw !== null && (
+          <p class="note" role="alert" data-test="redraw">
+            The figures have changed since this worklist was drawn, so that nothing can be estimated from it. Draw it anew, answers are kept:{" "}
+            <code>{state.session.value!.redraw}</code>
+          </p>
+        )}
         {(tab === "worklist" || tab === "all") && <FigureList key={tab} />}
         {tab === "disputes" && <Disputes />}
         {tab === "added" && <AddedList />}

@@ -15,6 +15,7 @@ export interface Session {
   review: string;
   blinded: boolean;
   drawn: boolean; // whether a worklist was made, with its random sample
+  redraw: string | null; // what draws the worklist anew, where the figures are others since
   reader: string | null;
   adjudicator: string | null;
   readers: string[];

@@ -25,29 +25,41 @@ let wake: (() => void) | null = null;
 let onKept: (one: Waiting, id: number) => Promise<void> = async () => {};
 let onRefused: (one: Waiting, why: string) => void = () => {};
 
-/** Take up what an earlier page of this reader left unsent. */
+/**
+ * Take up what earlier pages left unsent, whoever's it is: each body names its reader. Where the server lets a browser be one
+ * reader alone, only that reader's; the others' wait for their own page.
+ */
 export function openQueue(
   review: string,
-  reader: string,
+  only: string | null,
   kept: (one: Waiting, id: number) => Promise<void>,
   refused: (one: Waiting, why: string) => void,
 ): void {
-  const prefix = `wsiamf:${review}:${reader}:`;
-  place = prefix + crypto.randomUUID();
   onKept = kept;
   onRefused = refused;
+  const prefix = `wsiamf:${review}:waiting:`;
+  if (!place.startsWith(prefix)) place = prefix + nonce();
+  const isOurs = (one: Waiting): boolean => only === null || one.post.body["reader"] === only;
   const left: Waiting[] = [];
-  for (const key of Object.keys(localStorage).filter((one) => one.startsWith(prefix))) {
+  for (const key of Object.keys(localStorage).filter((one) => one.startsWith(prefix) && one !== place)) {
     // A page that is still open may send them too; the server tells by the nonce that it has them.
-    left.push(...(JSON.parse(localStorage.getItem(key) ?? "[]") as Waiting[]));
-    localStorage.removeItem(key);
+    const stored = JSON.parse(localStorage.getItem(key) ?? "[]") as Waiting[];
+    const others = stored.filter((one) => !isOurs(one));
+    left.push(...stored.filter(isOurs));
+    store(key, others);
   }
-  set(left.map((one) => ({ ...one, retry: true })));
+  set([...left.map((one) => ({ ...one, retry: true })), ...waiting.value]);
   void run();
 }
 
+/** 128 random bits; `crypto.randomUUID` is kept from pages that come over the network without encryption. */
+function nonce(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 export function enqueue(one: Post, at: { x: number; y: number }): void {
-  set([...waiting.value, { nonce: crypto.randomUUID(), post: one, at, retry: false }]);
+  set([...waiting.value, { nonce: nonce(), post: one, at, retry: false }]);
   void run();
 }
 
@@ -65,8 +77,12 @@ export function tryNow(): void {
 
 function set(list: readonly Waiting[]): void {
   waiting.value = list;
-  if (list.length === 0) localStorage.removeItem(place);
-  else localStorage.setItem(place, JSON.stringify(list));
+  store(place, list);
+}
+
+function store(key: string, list: readonly Waiting[]): void {
+  if (list.length === 0) localStorage.removeItem(key);
+  else localStorage.setItem(key, JSON.stringify(list));
 }
 
 async function run(): Promise<void> {

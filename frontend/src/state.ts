@@ -173,7 +173,7 @@ export async function takeReader(name: string): Promise<void> {
   const list = await api.getWorklist(name);
   worklist.value = list.rows.map(([number, figure, cls, flags, p, x, y]) => ({ slide: number, figure, cls, flags, p, x, y }));
   await refresh();
-  openQueue(now.review, name, kept, refused);
+  openQueue(now.review, now.blinded ? name : null, kept, refused);
   const first = worklist.value.find((row) => !mine.value.has(keyOf(row))) ?? worklist.value[0];
   if (first !== undefined) select(chosen(first));
   else if (now.slides.length > 0) void open(0);
@@ -207,17 +207,20 @@ async function load(number: number): Promise<OpenSlide> {
 }
 
 let revision = -1;
+/** Decisions that the server has said to have; a list that was asked for before the last of them may lack it. */
+let nKept = 0;
 
 /** Fetch what others, or this reader in another browser, have answered since. */
 export async function refresh(): Promise<void> {
   const name = reader.value;
   if (name === null) return;
+  const before = nKept;
   const found = await api.getAnswers(name, revision);
-  if (found.answers !== undefined && name === reader.value) {
-    answers.value = found.answers;
-    revision = found.revision;
-    if (!session.value!.blinded) await refreshShared();
-  }
+  if (found.answers === undefined || name !== reader.value) return;
+  if (before !== nKept || found.revision < revision) return; // overtaken: another refresh brings what is new
+  answers.value = found.answers;
+  revision = found.revision;
+  if (!session.value!.blinded) await refreshShared();
 }
 
 async function refreshShared(): Promise<void> {
@@ -345,6 +348,7 @@ export function answer(given: Answer): void {
 export const isReady = (): boolean => waiting.value.length === 0 && (selection.value === null || !isFigure(selection.value) || caseFacts.value !== null);
 
 async function kept(one: Waiting, id: number): Promise<void> {
+  nKept++;
   const { slide: number, figure, x, y, answer: what } = one.post.body as unknown as Given;
   if (one.post.path === "/api/withdraw") {
     await refreshQuietly();

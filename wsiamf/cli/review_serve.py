@@ -24,7 +24,12 @@ _LIBRARIES: Final = {"starlette", "uvicorn"}
     help="Look below DIR for slides that were moved, by name and content; may be given again.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Name or address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port; 0, the default, takes any that is free.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port; 0, the default, takes the one that OUT was served on last, or any that is free.",
+)
 @click.option("--reader", help="Who reviews; without it the page asks.")
 @click.option("--blinded", is_flag=True, help="Hide calls, probabilities, ranks, reasons and other readers; shuffle.")
 @click.option("--adjudicator", metavar="NAME", help="The reader who decides where the others have no majority.")

@@ -45,6 +45,11 @@ class ReviewPlaces:
         return self.folder / "worklist.json"
 
     @property
+    def server(self) -> Path:
+        """The port that the review was served on last."""
+        return self.folder / "server.json"
+
+    @property
     def reviewed(self) -> Path:
         """Tables and counts after review."""
         return self.folder / REVIEWED_FOLDER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,6 +68,12 @@ def read_worklist(out: Path) -> Worklist:
         return Worklist(table, **{name: facts[name] for name in _FACTS})
     except (OSError, ValueError, KeyError) as error:
         raise ReviewError(f"{places.worklist}: cannot be read ({error}); {remedy} --overwrite.") from error
+
+
+def redraw_command(worklist: Worklist, out: Path) -> str:
+    """What draws a worklist anew from the results as they are now; a certain share is taken over without being named."""
+    where = shlex.quote(str(out))
+    return f"wsiamf review worklist {where} --review-budget {worklist.budget} --seed {worklist.seed} --overwrite"
 
 
 def _read_record(path: Path) -> dict[str, Any]:

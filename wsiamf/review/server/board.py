@@ -7,6 +7,7 @@ answers, counts) never leaves the server.
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +27,11 @@ from wsiamf.review.figures import empty_slides, load_figures
 from wsiamf.review.server import packing
 from wsiamf.review.server.shown_slides import mark_of
 from wsiamf.review.settling import Settled, settle, verdict
-from wsiamf.review.worklist import Worklist, reader_order
+from wsiamf.review.worklist import Worklist, figures_hash, reader_order
+from wsiamf.review.worklist_files import redraw_command
 from wsiamf.summary.ranking import expert_columns_in
+
+_log = logging.getLogger(__name__)
 
 UNLISTED_REVIEW: Final = 500
 """Figures on the list where no worklist was made: the first by rank."""
@@ -63,13 +67,14 @@ class Board:
         self.adjudicator = adjudicator
         self._drawn = worklist is not None
         self.figures = load_figures(self.results)
+        self._redraw = None if worklist is None else self._check_current(worklist, out)
         self._empty = empty_slides(self.results, self.figures)
         self._numbers = {result.slide_id: number for number, result in enumerate(self.results)}
         self._starts = self._first_rows()
         self._row_of = {
             key: row for row, key in enumerate(zip(self.figures["slide_id"], self.figures["uuid"], strict=True))
         }
-        self._listed, self._strata, self._probabilities = self._list(None if worklist is None else worklist.table)
+        self._listed, self._strata, self._probabilities = self._list(worklist, out)
         self._places = self.figures[["x", "y"]].to_numpy(dtype=np.float64)
         self._classes = packing.class_numbers(self.figures)
         self._p = packing.packed_p(self.figures)
@@ -104,6 +109,7 @@ class Board:
             "review": self.review_id,
             "blinded": self.blinded,
             "drawn": self._drawn,
+            "redraw": self._redraw,
             "adjudicator": None if self.blinded else self.adjudicator,
             "readers": readers,
             "slides": [
@@ -237,7 +243,18 @@ class Board:
         numbers = self.figures["slide_id"].map(self._numbers).to_numpy(dtype=np.int64)
         return np.searchsorted(numbers, np.arange(len(self.results) + 1)).astype(np.int64)
 
-    def _list(self, worklist: pd.DataFrame | None) -> tuple[NDArray[np.int64], pd.Series, pd.Series]:
+    def _check_current(self, worklist: Worklist, out: Path) -> str | None:
+        """Warn where a worklist was drawn from other figures, and give what draws it anew; None where it was not."""
+        if figures_hash(self.figures) == worklist.figures_sha256:
+            return None
+        _log.warning(
+            "the worklist was drawn from other figures than the results have now, which makes no estimate valid; draw it "
+            "anew (answers are kept): %s",
+            redraw_command(worklist, out),
+        )
+        return redraw_command(worklist, Path("OUT"))  # readers need not know where it lies
+
+    def _list(self, worklist: Worklist | None, out: Path) -> tuple[NDArray[np.int64], pd.Series, pd.Series]:
         """Rows under review in order, and of every figure its stratum and inclusion probability (null off the list)."""
         strata = np.full(len(self.figures), None, dtype=object)
         probabilities = np.full(len(self.figures), np.nan)
@@ -246,17 +263,17 @@ class Board:
             rows = ranked.index.to_numpy(dtype=np.int64)[:UNLISTED_REVIEW]
             strata[rows] = "by rank"
         else:
-            rows = np.array(list(self._rows_of(worklist)), dtype=np.int64)
-            strata[rows] = worklist["stratum"].to_numpy()
-            probabilities[rows] = worklist["inclusion_probability"].to_numpy(dtype=np.float64)
+            rows = np.array(list(self._rows_of(worklist, out)), dtype=np.int64)
+            strata[rows] = worklist.table["stratum"].to_numpy()
+            probabilities[rows] = worklist.table["inclusion_probability"].to_numpy(dtype=np.float64)
         return rows, pd.Series(strata), pd.Series(probabilities)
 
-    def _rows_of(self, worklist: pd.DataFrame) -> Iterator[int]:
-        for key in zip(worklist["slide_id"], worklist["uuid"], strict=True):
+    def _rows_of(self, worklist: Worklist, out: Path) -> Iterator[int]:
+        for key in zip(worklist.table["slide_id"], worklist.table["uuid"], strict=True):
             if key not in self._row_of:
                 raise ReviewError(
-                    f"worklist: {key[0]} has no figure {key[1]}, since the slide was screened anew; make the worklist again: "
-                    "wsiamf review worklist OUT --overwrite (answers are kept)."
+                    f"worklist: {key[0]} has no figure {key[1]}, since the slide was screened anew; draw it anew (answers are "
+                    f"kept): {redraw_command(worklist, out)}"
                 )
             yield self._row_of[key]
 

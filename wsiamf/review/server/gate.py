@@ -32,13 +32,14 @@ _HEADERS: Final = {
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Embedder-Policy": "require-corp",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), usb=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+# Browsers ignore it, and complain, where a page comes over the network without encryption.
+_LOOPBACK_HEADERS: Final = {"Cross-Origin-Opener-Policy": "same-origin"}
 # The page that follows the link: a redirect would be made on behalf of whatever page held the link, and a strict cookie is
 # not sent on its behalf; a page that goes on by itself is our own.
 _ENTRANCE: Final = (
@@ -96,7 +97,7 @@ class Gate:
         if scope["type"] != "http":
             return
         answer = self._answer(Request(scope))
-        guarded = _with_headers(send)
+        guarded = _with_headers(send, _headers_for(Headers(scope=scope).get("host", "")))
         if answer is not None:
             await answer(scope, receive, guarded)
             return
@@ -136,7 +137,7 @@ def _refused_post(request: Request) -> Response | None:
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return _error("not JSON", 415)
     length = headers.get("content-length", "")
-    if not length.isdigit():
+    if not length.isdigit() or "transfer-encoding" in headers:  # which would override the length
         return _error("no content length", 411)
     return _error("too large", 413) if int(length) > MAX_BODY_BYTES else None
 
@@ -155,11 +156,15 @@ def _without_port(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _with_headers(send: Send) -> Send:
+def _headers_for(host: str) -> dict[str, str]:
+    return _HEADERS | _LOOPBACK_HEADERS if HostNames().allows(host) else _HEADERS
+
+
+def _with_headers(send: Send, added: dict[str, str]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
+            for name, value in added.items():
                 headers[name] = value
             headers.setdefault("Cache-Control", "no-store")
         await send(message)

@@ -62,10 +62,10 @@ class SlideShelf:
 
     def _take(self, number: int) -> Slide:
         with self._changed:
-            handles = self._used.setdefault(number, _Handles())
-            self._used.move_to_end(number)
+            handles = self._used_handles(number)
             while not handles.idle and handles.count >= HANDLES_A_SLIDE:
                 self._changed.wait()
+                handles = self._used_handles(number)  # the slide may have left the shelf, once all came back
             if handles.idle:
                 return handles.idle.pop()
             handles.count += 1
@@ -74,6 +74,11 @@ class SlideShelf:
         except BaseException:
             self._forget(handles)
             raise
+
+    def _used_handles(self, number: int) -> _Handles:
+        handles = self._used.setdefault(number, _Handles())
+        self._used.move_to_end(number)
+        return handles
 
     def _put_back(self, number: int, slide: Slide) -> None:
         surplus: list[Slide] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import logging
 import os
 import secrets
@@ -16,6 +17,7 @@ import uvicorn
 
 from wsiamf.errors import ReviewError
 from wsiamf.export.results import find_results
+from wsiamf.files import dump_json, write_text
 from wsiamf.review.decisions import DecisionStore, check_reader
 from wsiamf.review.places import ReviewPlaces, check_out
 from wsiamf.review.server.app import make_app
@@ -48,7 +50,8 @@ def serve_review(
         announce: Called with the link once the server can be reached.
         slide_folders: Where slides are looked for that are not where they were.
         host: Name or address to listen on.
-        port: 0 for any that is free.
+        port: 0 for the one that OUT was served on last, or any that is free: browsers keep what they have not sent under
+            host and port.
         reader: Who reviews; None lets the page ask.
         blinded: Hide calls, ranks, reasons and other readers.
         adjudicator: The reader who decides where the others have no majority.
@@ -56,6 +59,7 @@ def serve_review(
     Raises:
         ReviewError: The page is not built, the port is taken, or decisions or worklist cannot be used.
         ExportError: There are no results.
+        OutputError: The port cannot be kept in OUT.
     """
     files = built_files()
     for name in (reader, adjudicator):
@@ -67,7 +71,9 @@ def serve_review(
     places = check_out(out)
     find_results(out)  # before anything is written
     worklist = _worklist(places)
-    with listening(host, port) as listener, DecisionStore(places.decisions) as store:
+    with listening_again(host, port, places) as listener, DecisionStore(places.decisions) as store:
+        if port or not _kept_port(places):
+            _keep_port(places, listener)
         board = Board(out, store, worklist=worklist, blinded=blinded, adjudicator=adjudicator)
         token = secrets.token_urlsafe(32)
         names = host_names(host)
@@ -98,6 +104,34 @@ def _worklist(places: ReviewPlaces) -> Worklist | None:
         places.out,
     )
     return None
+
+
+def listening_again(host: str, port: int, places: ReviewPlaces) -> socket.socket:
+    """A socket on the port asked for; where none is, on the one that the review was served on last if it is free."""
+    kept = 0 if port else _kept_port(places)
+    if kept:
+        try:
+            return listening(host, kept)
+        except ReviewError as error:
+            _log.warning(
+                "%s Another port is taken; what a browser has kept unsent under port %d is sent when the review is served "
+                "there again.",
+                error,
+                kept,
+            )
+    return listening(host, port)
+
+
+def _kept_port(places: ReviewPlaces) -> int:
+    try:
+        port = int(json.loads(places.server.read_text("utf-8"))["port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return port if 0 < port < 1 << 16 else 0
+
+
+def _keep_port(places: ReviewPlaces, listener: socket.socket) -> None:
+    write_text(places.server, dump_json({"port": listener.getsockname()[1]}))
 
 
 class _Server(uvicorn.Server):
