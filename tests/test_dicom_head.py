@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from tests.coordinate_slide import coordinate_coded
 from tests.made_dicom import CT_CLASS, SLIDE_CLASS, write_dicom_slide
@@ -89,9 +89,9 @@ def written(sop_class: str, syntax: str) -> io.BytesIO:
     dataset.add_new(0x00091001, "UN", b"\x20\x00\x0e\x00UI\x08\x001.2.9.9\0")
     dataset.SeriesInstanceUID = "1.2.840.1"
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.file_meta.MediaStorageSOPClassUID = sop_class
-    dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.840.2"
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class)
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.840.2")
     stream = io.BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     stream.seek(0)

@@ -12,6 +12,7 @@ from wsiamf.slides.dicom_head import slide_series, starts_dicom
 
 OME_ZARR: Final = "ome-zarr"
 _ZARR_METADATA: Final = frozenset({"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"})
+_OF_DESKTOPS: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})  # others (.DS_Store, ._x) are hidden
 _ZARR_ROOT: Final = ("zarr.json", ".zattrs", ".zgroup")
 _PICTURE_KEYS: Final = (b'"multiscales"', b'"bioformats2raw.layout"')
 _MOST_CHUNKS_READ: Final = 256
@@ -38,8 +39,9 @@ def slide_fingerprint(path: Path, vendor: str, properties: Mapping[str, str]) ->
 def store_fingerprint(folder: Path) -> str:
     """Hex sha256 that names the content of a chunked store on disk, whatever its folder is called.
 
-    It covers the place and size of every file, all metadata, and ``fingerprint`` of at most 256 chunks, evenly spread over
-    the sorted places: a store has up to millions of them, and reading each would be reading the whole slide.
+    It covers the place and size of every file but those that desktops leave behind, all metadata, and ``fingerprint`` of at
+    most 256 chunks, evenly spread over the sorted places: a store has up to millions of them, and reading each would be
+    reading the whole slide.
 
     Raises:
         OSError: A folder or file cannot be read.
@@ -56,6 +58,7 @@ def fingerprint_of_store(sizes: Mapping[str, int], read: Callable[[Sequence[str]
         sizes: Bytes of every file, by its place in the store.
         read: Gives ``files.fingerprint`` of the files at some places, in their order.
     """
+    sizes = {place: size for place, size in sizes.items() if _is_content(place)}
     chunks = sorted(place for place in sizes if place.rpartition("/")[2] not in _ZARR_METADATA)
     step = max(1, -(-len(chunks) // _MOST_CHUNKS_READ))
     listed = [f"{place} {size}" for place, size in sorted(sizes.items())]
@@ -86,7 +89,19 @@ def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[
 
 
 def _files_in(folder: Path) -> list[Path]:
-    return [part for part in folder.rglob("*") if part.is_file()] if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    return [part for part in folder.rglob("*") if _is_content(part.relative_to(folder).as_posix()) and part.is_file()]
+
+
+def _is_content(place: str) -> bool:
+    """Whether a file of a slide's folder, or of a store, is the slide's, and not a desktop's, which come by a mere look at it.
+
+    Args:
+        place: Its place in the folder, with slashes.
+    """
+    hidden = any(part.startswith(".") and part not in _ZARR_METADATA for part in place.split("/"))
+    return not hidden and place.rpartition("/")[2].lower() not in _OF_DESKTOPS
 
 
 def _named_in(index: Path) -> list[Path]:
@@ -99,7 +114,11 @@ def _named_in(index: Path) -> list[Path]:
 def _dicom_parts(path: Path, series: str) -> list[Path]:
     if path.is_dir():
         return dicom_slides(path).get(series, [])
-    others = (part for part in path.absolute().parent.iterdir() if part.is_file() and part.name != path.name)
+    others = (
+        part
+        for part in path.absolute().parent.iterdir()
+        if _is_content(part.name) and part.is_file() and part.name != path.name
+    )
     return [path, *(part for part in others if series and dicom_series(part) == series)]
 
 
@@ -121,7 +140,7 @@ def dicom_slides(folder: Path) -> dict[str, list[Path]]:
     """
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
-        if file.is_file() and not file.name.startswith(".") and (series := dicom_series(file)) is not None:
+        if _is_content(file.name) and file.is_file() and (series := dicom_series(file)) is not None:
             found.setdefault(series, []).append(file)
     return found
 
