@@ -306,6 +306,13 @@ class TestOmeTiff:
                 writer.write(PIXELS, photometric="rgb", metadata=stated)
         assert "holds 2 pictures of one resolution (left, right)" in refusal(path)
 
+    def test_two_regions_of_one_size_and_no_stated_resolution(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.ome.tif"
+        with tifffile.TiffWriter(path, ome=True) as writer:
+            for name, pixels in (("left", PIXELS), ("right", PIXELS), ("label", PIXELS[:40, :40])):
+                writer.write(pixels, photometric="rgb", metadata={"axes": "YXS", "Name": name})
+        assert "holds 2 pictures of one size (left, right)" in refusal(path)
+
     def test_a_copy_that_broke_off(self, tmp_path: Path) -> None:
         """At the end stands the XML, without which it would be a plain TIFF of the finest level."""
         whole = write_ome_tiff(tmp_path / "whole.ome.tif", halves(PIXELS, 2)).read_bytes()
