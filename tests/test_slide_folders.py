@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -152,3 +153,10 @@ def test_a_folder_of_slides_holds_stores_too(slides: dict[str, Path], tmp_path: 
     items = list_folder(given, tmp_path / "points")
     named = [(item.slide_id, item.points.name if item.points else None) for item in items]
     assert named == [("series", "series.csv"), ("v04.ome.zarr", "v04.csv"), ("v05.zarr", "v05.zarr.csv")]
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.dcm")
+    (tmp_path / "p.csv").write_text(POINTS)
+    with pytest.raises(ManifestError, match=r"x\.dcm: is not a plain file"):
+        list_folder(tmp_path, tmp_path / "p.csv")
