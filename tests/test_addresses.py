@@ -106,3 +106,37 @@ def test_a_remote_slides_results_are_named_as_a_local_ones(text: str, folder: st
 def test_an_address_without_a_usable_name_needs_a_slide_id(text: str) -> None:
     with pytest.raises(ConfigError, match="--slide-id"):
         result_folder_name(Url(text), None)
+
+
+CHAINED = [
+    ("zip://a.svs::https://me:s3cr3t@h/a.zip?sig=0123456789", "zip://a.svs::https://h/a.zip"),
+    ("simplecache::https://me:s3cr3t@h/a.svs", "simplecache::https://h/a.svs"),
+    ("tar://a.svs::simplecache::ftp://me:s3cr3t@h/a.tar", "tar://a.svs::simplecache::ftp://h/a.tar"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), CHAINED)
+def test_every_link_of_a_chain_loses_its_secrets(text: str, shown: str) -> None:
+    url = parse_address(text)
+    assert isinstance(url, Url)
+    assert str(url) == shown
+    assert without_secrets(f"see {text}") == f"see {shown}"
+    assert "s3cr3t" not in url.without_secrets(f"login of me:s3cr3t with s3cr3t failed at {text}")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("abfs://slides@lab.dfs.core.windows.net/a.svs", "abfs://slides@lab.dfs.core.windows.net/a.svs"),
+        ("oci://slides@lab/a.svs", "oci://slides@lab/a.svs"),
+        ("github://lab:slides@main/a.tiff", "github://lab:slides@main/a.tiff"),
+        ("abfs://me:s3cr3t@lab/a.svs", "abfs://lab/a.svs"),
+        ("https://s3cr3t@h/a.svs", "https://h/a.svs"),
+        ("gist://me:s3cr3t@1234/a.tiff", "gist://1234/a.tiff"),
+        ("other://s3cr3t@h/a.svs", "other://h/a.svs"),
+    ],
+)
+def test_a_container_is_no_user(text: str, shown: str) -> None:
+    assert str(Url(text)) == shown
+    assert without_secrets(f"{text}, gone") == f"{shown}, gone"
+    assert "s3cr3t" not in Url(text).without_secrets(f"gone: {text}")

@@ -236,10 +236,11 @@ class TestManifest:
         (files / "m.parquet").write_bytes((files / "m.parquet").read_bytes().replace(b"points", b"poi\xb3ts"))
         assert "not a readable Parquet file" in refusal(files / "m.parquet")
 
-    def test_a_pipe_is_not_waited_for(self, files: Path) -> None:
-        os.mkfifo(files / "pipe.svs")
-        (said,) = problems(manifest(files, "slide,points\npipe.svs,a.csv\n"))
-        assert said.endswith("pipe.svs: is not a plain file; name the file itself.")
+    @pytest.mark.parametrize("name", ["pipe.svs", "pipe.dcm"])
+    def test_a_pipe_is_not_waited_for(self, files: Path, name: str) -> None:
+        os.mkfifo(files / name)
+        (said,) = problems(manifest(files, f"slide,points\n{name},a.csv\n"))
+        assert said.endswith(f"{name}: is not a plain file; name the file itself.")
 
     def test_a_long_list_of_problems_is_cut(self, tmp_path: Path) -> None:
         path = manifest(tmp_path, "slide,points\n" + "".join(f"{k}.svs,{k}.csv\n" for k in range(400)))

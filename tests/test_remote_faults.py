@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from tests.coordinate_slide import coordinate_coded, write_pyramid_tiff
 from tests.made_ome import halves, write_ome_zarr
 from tests.remote_store import Handler, WebServer, serving
+from wsiamf.addresses import Url
 from wsiamf.errors import SlideError, SlideNotFoundError, SlideReadError, UnsupportedSlideError
-from wsiamf.slides import open_slide, read_fingerprint, remote_file
+from wsiamf.slides import open_slide, read_fingerprint, refuse_unreadable_address, remote_file
 
 PIXELS = coordinate_coded(600, 400)
 SMALL = coordinate_coded(150, 100)
@@ -222,6 +223,8 @@ def test_no_store_at_the_address(server: WebServer) -> None:
         ("s3://bucket/a.mrxs", "an MRXS slide, which is a file and a folder; copy it to a local disk first."),
         ("https://host/case/1.dcm?sig=1", "a DICOM slide, which is a folder of files; copy it to a local disk first."),
         ("https://host/", "names no file"),
+        ("zip://a.svs::https://me:s3cr3t@host/a.zip", "a file within another"),
+        ("simplecache::http://me:s3cr3t@host/a.svs", "a file within another"),
         ("nonsense://host/a.svs", "nonsense:// is no protocol that is known"),
         ("memory://kinds/a.bin", "a DICOM slide, which is a folder of files; copy it to a local disk first."),
         ("memory://kinds/a.png", "no TIFF, and of other kinds only OME-Zarr"),
@@ -234,6 +237,14 @@ def test_what_is_not_read_from_an_address(url: str, said: str) -> None:
     memory.pipe_file("/kinds/folder/b.svs", b"")
     memory.pipe_file("/kinds/a.png", b"\x89PNG\r\n")
     assert said in refused(url, UnsupportedSlideError)
+
+
+def test_a_server_that_is_logged_in_to_is_not_asked_by_a_check_and_shows_no_password_when_it_is() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"ftp://me:s3cr3t@127.0.0.1:{free.getsockname()[1]}/a.svs"
+        refuse_unreadable_address(Url(url))  # nobody listens there
+        assert "/a.svs: cannot be opened after 3 tries: [Errno 111] Connection refused" in refused(url)
 
 
 @pytest.mark.parametrize(

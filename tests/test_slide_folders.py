@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,6 +81,32 @@ def test_one_picture_gives_one_result_whatever_its_format(slides: dict[str, Path
         assert np.array_equal(table["crop_coverage"], first["crop_coverage"]), name
 
 
+@pytest.mark.parametrize("name", ["v04.ome.zarr", "v05.zarr", "series", "tiles.mrxs"])
+def test_what_desktops_leave_in_a_folder_is_not_the_slides(slides: dict[str, Path], tmp_path: Path, name: str) -> None:
+    """Nor does it count where the folder was put into a store."""
+    for part in (slides[name], slides[name].with_suffix("")):
+        if part.is_dir():
+            shutil.copytree(part, tmp_path / part.name, dirs_exist_ok=True)
+        elif part.is_file():
+            shutil.copy(part, tmp_path / part.name)
+    copy = tmp_path / name
+    before = read_fingerprint(copy)
+    folder = copy if copy.is_dir() else copy.with_suffix("")
+    some = next(part for part in sorted(folder.rglob("*")) if part.is_file() and not part.name.startswith("."))
+    for left, content in ((".DS_Store", b"1"), ("Thumbs.db", b"2"), ("desktop.ini", b"3"), (f"._{some.name}", b"4")):
+        (folder / left).write_bytes(content)
+    shutil.copy(some, folder / f".{some.name}")
+    (folder / ".Trashes").mkdir()
+    (folder / ".Trashes" / "a").write_bytes(b"5")
+    assert read_fingerprint(copy) == before
+    if name.endswith(".zarr"):
+        fsspec.filesystem("memory").put(str(copy), f"/desktops/{name}", recursive=True)
+        assert read_fingerprint(f"memory://desktops/{name}") == before
+    if name == "v04.ome.zarr":
+        (folder / ".zattrs").write_text((folder / ".zattrs").read_text() + " ")
+        assert read_fingerprint(copy) != before
+
+
 def test_fingerprints_without_opening_are_those_of_open_slides(slides: dict[str, Path]) -> None:
     for path in slides.values():
         with open_slide(path) as slide:
@@ -125,3 +153,10 @@ def test_a_folder_of_slides_holds_stores_too(slides: dict[str, Path], tmp_path: 
     items = list_folder(given, tmp_path / "points")
     named = [(item.slide_id, item.points.name if item.points else None) for item in items]
     assert named == [("series", "series.csv"), ("v04.ome.zarr", "v04.csv"), ("v05.zarr", "v05.zarr.csv")]
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.dcm")
+    (tmp_path / "p.csv").write_text(POINTS)
+    with pytest.raises(ManifestError, match=r"x\.dcm: is not a plain file"):
+        list_folder(tmp_path, tmp_path / "p.csv")

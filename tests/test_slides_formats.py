@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numcodecs
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from tests.coordinate_slide import coordinate_coded
 from tests.made_dicom import JPEG_2000_LOSSLESS, JPEG_LS_LOSSLESS, write_dicom_slide
 from tests.made_ome import halves, write_ome_tiff, write_ome_zarr, write_pages_ome_tiff
 from tests.slide_contract import SlideCase, SlideContract
+from wsiamf.slides import open_slide
 
 PIXELS = coordinate_coded(300, 200)
 TILE = (64, 64)
@@ -136,3 +139,12 @@ class TestJpeg(SlideContract):
         Image.fromarray(PIXELS).save(path, dpi=(50_800, 50_800), quality=90)
         decoded = np.array(Image.open(path).convert("RGB"))
         return SlideCase(path, "pillow", "jpeg", (decoded,), 0.5, raw_tiles=False, last_byte=-3)
+
+
+def test_a_level_that_shrinks_one_axis_more_than_the_other_is_left_out(tmp_path: Path) -> None:
+    pixels = coordinate_coded(401, 1203)  # rounded at every level
+    levels = (pixels, pixels[::2, ::4], pixels[::4, ::4], pixels[::32, ::32], pixels[::256, ::64])
+    path = write_ome_zarr(tmp_path / "a.zarr", [np.ascontiguousarray(level) for level in levels])
+    with open_slide(path) as slide:
+        assert slide.level_dimensions == ((401, 1203), (101, 301), (13, 38))
+        assert np.array_equal(slide.read_region((200, 400), 1, (10, 20)), levels[2][100:120, 50:60])

@@ -20,6 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 from tests.coordinate_slide import coordinate_coded
 from tests.made_dicom import CT_CLASS, JPEG_LS_LOSSLESS, write_dicom_slide
 from tests.made_ome import halves, write_ome_tiff, write_ome_zarr, write_pages_ome_tiff
+from tests.made_vendor_slides import write_mrxs
 from wsiamf.errors import MppError, SlideReadError, UnsupportedSlideError
 from wsiamf.slides import open_slide, read_fingerprint, slide_facts
 
@@ -34,6 +35,24 @@ def refusal(path: Path) -> str:
     assert path.name in said
     assert "\n" not in said
     return said
+
+
+class TestVendorsFilesAlone:
+    """A scanner's thumbnail is a picture that would open as a slide by itself."""
+
+    def test_an_mrxs_without_its_folder(self, tmp_path: Path) -> None:
+        path = write_mrxs(tmp_path / "case.mrxs", halves(PIXELS, 2))
+        Image.fromarray(PIXELS).save(path, format="JPEG", dpi=(101_600, 101_600))
+        with open_slide(path) as slide:
+            assert slide.vendor == "mirax"
+        (tmp_path / "case").rename(tmp_path / "elsewhere")
+        assert "its folder case is missing; copy it to beside the file" in refusal(path)
+        (tmp_path / "case").mkdir()
+        assert "a JPEG picture with a scanner vendor's suffix" in refusal(path)
+
+    def test_a_picture_with_a_vendors_suffix(self, tmp_path: Path) -> None:
+        Image.fromarray(PIXELS).save(tmp_path / "case.svs", format="PNG", dpi=(101_600, 101_600))
+        assert "a PNG picture with a scanner vendor's suffix" in refusal(tmp_path / "case.svs")
 
 
 class TestFolders:
@@ -286,6 +305,13 @@ class TestOmeTiff:
                 stated = {"axes": "YXS", "Name": name, "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
                 writer.write(PIXELS, photometric="rgb", metadata=stated)
         assert "holds 2 pictures of one resolution (left, right)" in refusal(path)
+
+    def test_two_regions_of_one_size_and_no_stated_resolution(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.ome.tif"
+        with tifffile.TiffWriter(path, ome=True) as writer:
+            for name, pixels in (("left", PIXELS), ("right", PIXELS), ("label", PIXELS[:40, :40])):
+                writer.write(pixels, photometric="rgb", metadata={"axes": "YXS", "Name": name})
+        assert "holds 2 pictures of one size (left, right)" in refusal(path)
 
     def test_a_copy_that_broke_off(self, tmp_path: Path) -> None:
         """At the end stands the XML, without which it would be a plain TIFF of the finest level."""

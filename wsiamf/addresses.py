@@ -13,11 +13,19 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-_URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # two letters at least: C:// is a disk of Windows
+_SCHEME: Final = r"[a-z][a-z0-9+.-]+://"  # two letters at least: C:// is a disk of Windows
+_LINK: Final = rf"::(?={_SCHEME})"
+_URL: Final = re.compile(rf"(?:[a-z][a-z0-9+.-]+::)*{_SCHEME}", re.IGNORECASE)
+_LINKED: Final = re.compile(_LINK, re.IGNORECASE)
 _IN_TEXT: Final = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]+://)(?:[^\s/?#'\"<>]*@)?(?P<place>[^\s?#'\"<>]*)(?:[?#][^\s'\"<>]*)?", re.IGNORECASE
+    rf"(?P<scheme>{_SCHEME})(?P<user>[^\s/?#'\"<>]*@)?(?P<place>(?:(?!{_LINK})[^\s?#'\"<>])*)(?:[?#][^\s'\"<>]*)?",
+    re.IGNORECASE,
 )
 _WEB: Final = frozenset({"http", "https"})
+_CONTAINER_FIRST: Final = frozenset({"abfs", "abfss", "az", "oci", "wasb", "wasbs"})
+"""Protocols that write ``container@account``: what stands before ``@`` there is no user, unless it has a password."""
+
+_REPOSITORY_FIRST: Final = "github"  # github://organisation:repository@branch/
 _SHORTEST_SECRET: Final = 4  # a user of one letter would be cut out of every word
 _SHORTEST_VALUE: Final = 8  # as would "media" of "?alt=media"
 
@@ -65,19 +73,11 @@ class Url:
 
     def _secrets(self) -> set[str]:
         """Users, passwords and the query, whole and value by value, as they stand in the URL and decoded."""
-        place, _, query = self.full.partition("://")[2].partition("?")
-        user, query = place.partition("/")[0].rpartition("@")[0], query.partition("#")[0]
-        values = {value for part in query.split("&") if len(value := part.partition("=")[2]) >= _SHORTEST_VALUE}
-        found = {query, user, user.partition(":")[2], *values}
+        found = {secret for part in _LINKED.split(self.full) for secret in _secrets_of(part)}
         return {secret for secret in found | set(map(unquote, found)) if len(secret) >= _SHORTEST_SECRET}
 
     def __str__(self) -> str:
-        scheme, _, rest = self.full.partition("://")
-        rest = rest.partition("?")[0]
-        if scheme.lower() in _WEB:
-            rest = rest.partition("#")[0]  # a store's names may hold one
-        authority, slash, path = rest.partition("/")
-        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+        return "::".join(_shown(part) for part in _LINKED.split(self.full))
 
     def __repr__(self) -> str:
         return f"Url({str(self)!r})"
@@ -110,4 +110,34 @@ def parse_address(place: str | Path | Url, folder: Path | None = None) -> Addres
 
 def without_secrets(text: str) -> str:
     """A text whose URLs have lost users, passwords, queries and fragments."""
-    return _IN_TEXT.sub(lambda found: f"{found['scheme']}{found['place']}", text)
+
+    def shown(found: re.Match[str]) -> str:
+        user = found["user"] or ""
+        return f"{found['scheme']}{'' if _is_secret(found['scheme'], user) else user}{found['place']}"
+
+    return _IN_TEXT.sub(shown, text)
+
+
+def _shown(part: str) -> str:
+    """One address, of the several that a chained one may hold, without its secrets."""
+    scheme, mark, rest = part.partition("://")
+    rest = rest.partition("?")[0]
+    if scheme.lower() in _WEB:
+        rest = rest.partition("#")[0]  # a store's names may hold one
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    return f"{scheme}{mark}{host if _is_secret(scheme, user) else f'{user}{at}{host}'}{slash}{path}"
+
+
+def _secrets_of(part: str) -> set[str]:
+    scheme, _, rest = part.partition("://")
+    place, _, query = rest.partition("?")
+    user, query = place.partition("/")[0].rpartition("@")[0], query.partition("#")[0]
+    values = {value for pair in query.split("&") if len(value := pair.partition("=")[2]) >= _SHORTEST_VALUE}
+    return {query, *values} | ({user, user.partition(":")[2]} if _is_secret(scheme, user) else set())
+
+
+def _is_secret(scheme: str, user: str) -> bool:
+    """Whether what stands before ``@`` is a user, with or without a password, rather than a part of the place."""
+    protocol = scheme.lower().removesuffix("://")
+    return protocol != _REPOSITORY_FIRST and (protocol not in _CONTAINER_FIRST or ":" in user)

@@ -11,8 +11,10 @@ from wsiamf.slides.ome_tiff_slide import is_ome_tiff
 from wsiamf.slides.openslide_slide import openslide_vendor
 from wsiamf.slides.parts import dicom_slides, is_dicom, is_zarr
 from wsiamf.slides.picture_slide import picture_format
+from wsiamf.slides.tiff_layout import VENDOR_SUFFIXES
 
 GENERIC_TIFF: Final = "generic-tiff"
+_MRXS: Final = ".mrxs"
 
 
 class Kind(Enum):
@@ -44,6 +46,8 @@ def slide_kind(path: Path) -> Kind:
     vendor = openslide_vendor(path)
     if vendor not in (None, GENERIC_TIFF):
         return Kind.VENDOR  # a .mrxs is a JPEG too, so this comes before pictures
+    if vendor is None:
+        _refuse_incomplete_vendors(path)
     if picture_format(path):
         return Kind.PICTURE
     if is_ome_tiff(path):
@@ -98,6 +102,22 @@ def check_is_file(path: Path) -> None:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UnsupportedSlideError(f"{path}: cannot be read: {reason}.") from error
+
+
+def _refuse_incomplete_vendors(path: Path) -> None:
+    """Refuse what OpenSlide does not know and is a vendor's by its name: a .mrxs by itself is a picture, its thumbnail.
+
+    Raises:
+        UnsupportedSlideError: It is an MRXS without its folder, or a picture with a vendor's suffix.
+    """
+    suffix = path.suffix.lower()
+    if suffix == _MRXS and not (folder := path.with_suffix("")).is_dir():
+        raise UnsupportedSlideError(f"{path}: its folder {folder.name} is missing; copy it to beside the file.")
+    if suffix in VENDOR_SUFFIXES and (kind := picture_format(path)):
+        raise UnsupportedSlideError(
+            f"{path}: a {kind} picture with a scanner vendor's suffix, which OpenSlide does not recognise, so the slide is "
+            "incomplete or damaged; copy it again with all its files, or name the picture by what it is."
+        )
 
 
 def _folder_kind(folder: Path) -> Kind:

@@ -59,10 +59,11 @@ class OmeTiffSlide(TifffileSlide):
 def _slide_image(path: Address, xml: OmeXml) -> OmeImage:
     """The largest picture."""
     slide = max(xml.images, key=lambda image: image.size_xy[0] * image.size_xy[1])
-    twins = [image for image in xml.images if image.mpp_xy == slide.mpp_xy is not None]
+    twins = [image for image in xml.images if _are_twins(slide, image)]
     if len(twins) > 1:
+        alike = "size" if slide.mpp_xy is None else "resolution"
         raise UnsupportedSlideError(
-            f"{path}: holds {len(twins)} pictures of one resolution ({', '.join(image.name or '?' for image in twins)}), "
+            f"{path}: holds {len(twins)} pictures of one {alike} ({', '.join(image.name or '?' for image in twins)}), "
             "and nothing says which is meant; save each as a file of its own."
         )
     depths = slide.count("SizeZ"), slide.count("SizeT")
@@ -75,6 +76,12 @@ def _slide_image(path: Address, xml: OmeXml) -> OmeImage:
             f"{path}: its planes are spread over {len(slide.files)} files; save it as one file."
         )
     return slide
+
+
+def _are_twins(slide: OmeImage, image: OmeImage) -> bool:
+    """Whether a picture may be meant as well as the largest: label and macro are coarser, or where that is unsaid smaller."""
+    same = image.mpp_xy == slide.mpp_xy
+    return same and (slide.mpp_xy is not None or image.size_xy == slide.size_xy)
 
 
 def _levels(path: Address, tiff: tifffile.TiffFile, image: OmeImage) -> list[list[Any]]:

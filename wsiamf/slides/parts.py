@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from wsiamf.errors import SlideReadError
 from wsiamf.files import fingerprint, sha256_bytes
+from wsiamf.slides.dicom_head import slide_series, starts_dicom
 
-_DICOM_HEAD: Final = 1 << 18  # the series' id stands well before the pixels and the optical path's colour profile
-_DICOM_PREAMBLE: Final = 128
 OME_ZARR: Final = "ome-zarr"
 _ZARR_METADATA: Final = frozenset({"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"})
+_OF_DESKTOPS: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})  # others (.DS_Store, ._x) are hidden
 _ZARR_ROOT: Final = ("zarr.json", ".zattrs", ".zgroup")
 _PICTURE_KEYS: Final = (b'"multiscales"', b'"bioformats2raw.layout"')
 _MOST_CHUNKS_READ: Final = 256
-_SLIDE_CLASS: Final = b"1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage
-_SERIES_ELEMENT: Final = re.compile(rb"\x20\x00\x0e\x00(?:UI..|..\x00\x00)([0-9.]{1,64})", re.DOTALL)
 
 
 def slide_fingerprint(path: Path, vendor: str, properties: Mapping[str, str]) -> str:
@@ -25,10 +23,13 @@ def slide_fingerprint(path: Path, vendor: str, properties: Mapping[str, str]) ->
 
     Raises:
         OSError: A folder or file cannot be read.
+        SlideReadError: None of the slide's files are there.
     """
     if vendor == OME_ZARR:
         return store_fingerprint(path)
     parts = slide_parts(path, vendor, properties)
+    if not parts:  # a hash of nothing would be every such slide's
+        raise SlideReadError(f"{path}: holds none of the files of its slide any more; copy it again.")
     if vendor != "dicom" or len(parts) == 1:
         return fingerprint(parts)
     # The files of a series are named at will, by the archive they come from, so their names must not order them.
@@ -38,8 +39,9 @@ def slide_fingerprint(path: Path, vendor: str, properties: Mapping[str, str]) ->
 def store_fingerprint(folder: Path) -> str:
     """Hex sha256 that names the content of a chunked store on disk, whatever its folder is called.
 
-    It covers the place and size of every file, all metadata, and ``fingerprint`` of at most 256 chunks, evenly spread over
-    the sorted places: a store has up to millions of them, and reading each would be reading the whole slide.
+    It covers the place and size of every file but those that desktops leave behind, all metadata, and ``fingerprint`` of at
+    most 256 chunks, evenly spread over the sorted places: a store has up to millions of them, and reading each would be
+    reading the whole slide.
 
     Raises:
         OSError: A folder or file cannot be read.
@@ -56,6 +58,7 @@ def fingerprint_of_store(sizes: Mapping[str, int], read: Callable[[Sequence[str]
         sizes: Bytes of every file, by its place in the store.
         read: Gives ``files.fingerprint`` of the files at some places, in their order.
     """
+    sizes = {place: size for place, size in sizes.items() if _is_content(place)}
     chunks = sorted(place for place in sizes if place.rpartition("/")[2] not in _ZARR_METADATA)
     step = max(1, -(-len(chunks) // _MOST_CHUNKS_READ))
     listed = [f"{place} {size}" for place, size in sorted(sizes.items())]
@@ -86,7 +89,19 @@ def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[
 
 
 def _files_in(folder: Path) -> list[Path]:
-    return [part for part in folder.rglob("*") if part.is_file()] if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    return [part for part in folder.rglob("*") if _is_content(part.relative_to(folder).as_posix()) and part.is_file()]
+
+
+def _is_content(place: str) -> bool:
+    """Whether a file of a slide's folder, or of a store, is the slide's, and not a desktop's, which come by a mere look at it.
+
+    Args:
+        place: Its place in the folder, with slashes.
+    """
+    hidden = any(part.startswith(".") and part not in _ZARR_METADATA for part in place.split("/"))
+    return not hidden and place.rpartition("/")[2].lower() not in _OF_DESKTOPS
 
 
 def _named_in(index: Path) -> list[Path]:
@@ -99,13 +114,12 @@ def _named_in(index: Path) -> list[Path]:
 def _dicom_parts(path: Path, series: str) -> list[Path]:
     if path.is_dir():
         return dicom_slides(path).get(series, [])
-    others = (part for part in path.absolute().parent.iterdir() if part.is_file() and part.name != path.name)
-    return [path, *(part for part in others if series and _belongs_to(part, series.encode()))]
-
-
-def _belongs_to(part: Path, series: bytes) -> bool:
-    """Whether a file is a slide image of the series; other objects may name the series too, as what they refer to."""
-    return series in _series_named(part)
+    others = (
+        part
+        for part in path.absolute().parent.iterdir()
+        if _is_content(part.name) and part.is_file() and part.name != path.name
+    )
+    return [path, *(part for part in others if series and dicom_series(part) == series)]
 
 
 def dicom_series(path: Path) -> str | None:
@@ -114,7 +128,8 @@ def dicom_series(path: Path) -> str | None:
     Raises:
         OSError: The file cannot be read.
     """
-    return next((series.decode() for series in _series_named(path)), None)
+    with path.open("rb") as stream:
+        return slide_series(stream)
 
 
 def dicom_slides(folder: Path) -> dict[str, list[Path]]:
@@ -125,7 +140,7 @@ def dicom_slides(folder: Path) -> dict[str, list[Path]]:
     """
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
-        if file.is_file() and not file.name.startswith(".") and (series := dicom_series(file)) is not None:
+        if _is_content(file.name) and file.is_file() and (series := dicom_series(file)) is not None:
             found.setdefault(series, []).append(file)
     return found
 
@@ -137,7 +152,7 @@ def is_dicom(path: Path) -> bool:
         OSError: The file cannot be read.
     """
     with path.open("rb") as stream:
-        return stream.read(_DICOM_PREAMBLE + 4)[_DICOM_PREAMBLE:] == b"DICM"
+        return starts_dicom(stream)
 
 
 def is_zarr(folder: Path) -> bool:
@@ -162,15 +177,3 @@ def is_slide_folder(folder: Path) -> bool:
         OSError: The folder or a file in it cannot be read.
     """
     return is_ome_zarr(folder) or (not is_zarr(folder) and len(dicom_slides(folder)) == 1)
-
-
-def _series_named(path: Path) -> list[bytes]:
-    """The series that stand in the head of a DICOM slide image, its own first; none in any other file."""
-    with path.open("rb") as stream:
-        head = stream.read(_DICOM_PREAMBLE + 4)
-        if head[_DICOM_PREAMBLE:] != b"DICM":
-            return []
-        head += stream.read(_DICOM_HEAD)
-    if _SLIDE_CLASS not in head:
-        return []
-    return [found.group(1) for found in _SERIES_ELEMENT.finditer(head)]

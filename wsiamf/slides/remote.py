@@ -10,7 +10,7 @@ from wsiamf.errors import SlideError, UnsupportedSlideError
 from wsiamf.slides.byte_ranges import RemoteRanges
 from wsiamf.slides.interface import Slide
 from wsiamf.slides.ome_tiff_slide import OmeTiffSlide
-from wsiamf.slides.remote_file import EXTRA, RemoteFile, file_system
+from wsiamf.slides.remote_file import EXTRA, RemoteFile, refuse_protocol
 from wsiamf.slides.remote_zarr import SUFFIX as ZARR_SUFFIX
 from wsiamf.slides.remote_zarr import open_remote_zarr, remote_zarr_fingerprint
 from wsiamf.slides.resolution import Resolution
@@ -93,7 +93,7 @@ def refuse_unreadable(url: Url) -> None:
         raise UnsupportedSlideError(f"{url}: {kind}; {_COPY}.")
     if not url.name:
         raise UnsupportedSlideError(f"{url}: names no file; give the slide's whole address.")
-    file_system(url)
+    refuse_protocol(url)
 
 
 def _refuse_no_tiff(remote: RemoteRanges) -> None:

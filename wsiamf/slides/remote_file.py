@@ -11,7 +11,8 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, BinaryIO, Final, TypeVar, cast
 
@@ -166,14 +167,44 @@ class RemoteFile(RemoteRanges):
         return tried(self._url, done, work)
 
 
-def file_system(url: Url) -> tuple[Any, str]:
-    """fsspec's file system for an address, and its path there.
+def refuse_protocol(url: Url) -> None:
+    """Raise where nothing could be read at an address, whatever is there; asks no server.
 
     Raises:
-        UnsupportedSlideError: The protocol is not known, or the package for it is missing.
+        UnsupportedSlideError: It is a chain of addresses, its protocol is not known, or the package for it is missing.
     """
-    try:
+    if "::" in url.full:
+        raise UnsupportedSlideError(
+            f"{url.protocol.partition('::')[0]}://...: an address that holds '::' (a file within another, such as in an "
+            "archive, or a host without a name) is not read; unpack the slide, or name its host."
+        )
+    with _worded(url):
+        fsspec.get_filesystem_class(url.protocol)
+
+
+def file_system(url: Url) -> tuple[Any, str]:
+    """fsspec's file system for an address, and its path there; some log in at their server for that.
+
+    Raises:
+        UnsupportedSlideError: As of ``refuse_protocol``, or the address is malformed.
+        SlideNotFoundError: There is no such file.
+        SlideReadError: The server cannot be reached, or denies access.
+    """
+    refuse_protocol(url)
+    return tried(url, "opened", lambda: _file_system(url))
+
+
+def _file_system(url: Url) -> tuple[Any, str]:
+    with _worded(url):
         fs, path = fsspec.core.url_to_fs(url.full, **options(url))
+    return fs, path
+
+
+@contextmanager
+def _worded(url: Url) -> Iterator[None]:
+    """Say what is wrong with an address by itself, of which another try would say the same."""
+    try:
+        yield
     except ImportError as error:
         reason = " ".join(str(error).split()).rstrip(".")
         package = getattr(error.__cause__, "name", None) or error.name or "it"
@@ -185,7 +216,6 @@ def file_system(url: Url) -> tuple[Any, str]:
         raise UnsupportedSlideError(
             f"{url}: {url.protocol}:// is no protocol that is known; {EXTRA} reads s3, https and http."
         ) from None
-    return fs, path
 
 
 def tried(url: Url, done: str, work: Callable[[], T]) -> T:
@@ -203,6 +233,8 @@ def tried(url: Url, done: str, work: Callable[[], T]) -> T:
     for pause in (*PAUSES_S, None):
         try:
             return work()
+        except SlideError:  # worded already, and no fault of the network
+            raise
         except Exception as error:  # noqa: BLE001 - each protocol's package has errors of its own
             if pause is None or not may_pass(error):
                 refused = refusal(url, done, error)

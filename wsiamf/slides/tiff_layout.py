@@ -44,7 +44,7 @@ _VENDOR_FLAGS: Final = {
     "sis": "Olympus",
 }
 _TRESTLE: Final = "MedScan"  # of which tifffile has no flag; its tiles overlap
-_VENDOR_SUFFIXES: Final = {
+VENDOR_SUFFIXES: Final = {
     ".svs",
     ".ndpi",
     ".scn",
@@ -134,7 +134,7 @@ def vendor_of(path: Address, tiff: tifffile.TiffFile) -> str | None:
     first: Any = tiff.pages[0] if len(tiff.pages) else None
     if vendor is None and first is not None and str(first.tags.valueof("Software")).startswith(_TRESTLE):
         return "Trestle"
-    if vendor is None and path.suffix.lower() in _VENDOR_SUFFIXES:
+    if vendor is None and path.suffix.lower() in VENDOR_SUFFIXES:
         return f"by its suffix, {path.suffix}"
     return vendor
 

@@ -52,7 +52,7 @@ class ZarrSlide(DescribedSlide):
     ) -> None:
         self._open_group = open_group or partial(zarr.open_group, path, mode="r")
         self._fingerprint_store = fingerprint_store
-        picture, arrays = open_levels(path.name, self._open_group)
+        picture, arrays = _alike(*open_levels(path.name, self._open_group))
         super().__init__(path, _describe(picture, arrays), given)
         waits = open_group is not None
         self._levels = [_ZarrTiles(path.name, picture.axes, array, waits=waits) for array in arrays]
@@ -141,6 +141,21 @@ def open_levels(name: str, open_group: OpenGroup) -> tuple[Multiscale, list[zarr
     order = sorted(range(len(arrays)), key=lambda level: -_size(picture.axes, arrays[level])[0])
     levels = tuple(picture.levels[level] for level in order)
     return Multiscale(picture.axes, picture.um_per_unit_xy, levels), [arrays[level] for level in order]
+
+
+def _alike(picture: Multiscale, arrays: Sequence[zarr.Array[Any]]) -> tuple[Multiscale, list[zarr.Array[Any]]]:
+    """The levels that shrink level 0 alike along both axes; by the one factor that a level has, others show wrong pixels."""
+    sizes = [_size(picture.axes, array) for array in arrays]
+    kept = [number for number, size in enumerate(sizes) if _shrinks_alike(sizes[0], size)]
+    levels = tuple(picture.levels[number] for number in kept)
+    return Multiscale(picture.axes, picture.um_per_unit_xy, levels), [arrays[number] for number in kept]
+
+
+def _shrinks_alike(whole: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether one factor gives both sides of a level from those of level 0, each within its rounding."""
+    fewest = max(side / (own + _ROUNDING_PX) for side, own in zip(whole, size, strict=True))
+    most = min(side / max(own - _ROUNDING_PX, 0.5) for side, own in zip(whole, size, strict=True))
+    return fewest <= most
 
 
 def _picture_group(name: str, root: zarr.Group) -> zarr.Group:
