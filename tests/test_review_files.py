@@ -122,6 +122,30 @@ def test_apply_writes_beside_the_originals_and_says_what_the_live_counts_say(
     assert len(set(drawn["inclusion_probability"])) == 1
 
 
+def test_an_adjudicator_may_be_named_before_she_has_answered(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["review", "worklist", str(out), "--review-budget", "20"]) == 0
+    answer_worklist(out, "ann")
+    assert run(["review", "apply", str(out), "--adjudicator", "cara"]) == 0
+    assert "cara, who adjudicates, has not answered yet" in capsys.readouterr().err
+    answer_worklist(out, "cara")
+    assert run(["review", "apply", str(out), "--adjudicator", "cara"]) == 0
+    assert "cara" not in capsys.readouterr().err
+    assert run(["review", "apply", str(out), "--reader", "nobody"]) == 1
+
+
+def test_a_slide_with_the_name_of_an_output_is_refused_and_renaming_it_helps(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["review", "worklist", str(out), "--review-budget", "20"]) == 0
+    answer_worklist(out, "ann")
+    (out / "gone").rename(out / "answers.csv")
+    assert run(["review", "apply", str(out)]) == 1
+    assert "rename the folder" in capsys.readouterr().err
+    (out / "answers.csv").rename(out / "another")
+    assert run(["review", "apply", str(out)]) == 0
+    assert read(out / "review" / "reviewed" / "reviewed_summary.json")["n_unattached"] == 0
+
+
 def test_apply_again_replaces_its_own_folder_and_no_other(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["review", "worklist", str(out), "--review-budget", "30"])
     assert run(["review", "apply", str(out)]) == 1
