@@ -389,15 +389,16 @@ def test_an_object_with_a_figures_name_is_that_figure_in_its_box_alone(out: Path
 
 
 def test_the_same_answer_to_a_close_neighbour_is_an_answer_of_its_own(out: Path, tmp_path: Path) -> None:
-    first, second = read_predictions(out / "sample").iloc[[0, 1]].itertuples()
-    figure = load_figures(find_results(out)).set_index("uuid", drop=False).loc[second.uuid]
+    table = read_predictions(out / "sample")
+    first, second = table.iloc[0], table.iloc[1]
+    figure = load_figures(find_results(out)).set_index("uuid", drop=False).loc[second["uuid"]]
     with DecisionStore(out / "review" / "decisions.sqlite") as store:
-        store.append(decided(figure, "ann", X, x_um=second.x_um + 1.5, candidate_uuid=first.uuid))
+        store.append(decided(figure, "ann", X, x_um=second["x_um"] + 1.5, candidate_uuid=first["uuid"]))
     edited = edit(
         out / "sample" / "detections.geojson", tmp_path / "edited.geojson", lambda some: classify(some[1], "Ignore*")
     )
     assert run(["review", "import", str(out), str(edited), "--reader", "ann"]) == 0
-    assert {one.candidate_uuid for one in current(out)} == {first.uuid, second.uuid}
+    assert {one.candidate_uuid for one in current(out)} == {first["uuid"], second["uuid"]}
 
 
 def test_one_figure_with_two_classes_is_refused(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
