@@ -122,6 +122,30 @@ def test_apply_writes_beside_the_originals_and_says_what_the_live_counts_say(
     assert len(set(drawn["inclusion_probability"])) == 1
 
 
+def test_an_adjudicator_may_be_named_before_she_has_answered(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["review", "worklist", str(out), "--review-budget", "20"]) == 0
+    answer_worklist(out, "ann")
+    assert run(["review", "apply", str(out), "--adjudicator", "cara"]) == 0
+    assert "cara, who adjudicates, has not answered yet" in capsys.readouterr().err
+    answer_worklist(out, "cara")
+    assert run(["review", "apply", str(out), "--adjudicator", "cara"]) == 0
+    assert "cara" not in capsys.readouterr().err
+    assert run(["review", "apply", str(out), "--reader", "nobody"]) == 1
+
+
+def test_a_slide_with_the_name_of_an_output_is_refused_and_renaming_it_helps(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["review", "worklist", str(out), "--review-budget", "20"]) == 0
+    answer_worklist(out, "ann")
+    (out / "gone").rename(out / "answers.csv")
+    assert run(["review", "apply", str(out)]) == 1
+    assert "rename the folder" in capsys.readouterr().err
+    (out / "answers.csv").rename(out / "another")
+    assert run(["review", "apply", str(out)]) == 0
+    assert read(out / "review" / "reviewed" / "reviewed_summary.json")["n_unattached"] == 0
+
+
 def test_apply_again_replaces_its_own_folder_and_no_other(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["review", "worklist", str(out), "--review-budget", "30"])
     assert run(["review", "apply", str(out)]) == 1
@@ -365,15 +389,16 @@ def test_an_object_with_a_figures_name_is_that_figure_in_its_box_alone(out: Path
 
 
 def test_the_same_answer_to_a_close_neighbour_is_an_answer_of_its_own(out: Path, tmp_path: Path) -> None:
-    first, second = read_predictions(out / "sample").iloc[[0, 1]].itertuples()
-    figure = load_figures(find_results(out)).set_index("uuid", drop=False).loc[second.uuid]
+    table = read_predictions(out / "sample")
+    first, second = table.iloc[0], table.iloc[1]
+    figure = load_figures(find_results(out)).set_index("uuid", drop=False).loc[second["uuid"]]
     with DecisionStore(out / "review" / "decisions.sqlite") as store:
-        store.append(decided(figure, "ann", X, x_um=second.x_um + 1.5, candidate_uuid=first.uuid))
+        store.append(decided(figure, "ann", X, x_um=second["x_um"] + 1.5, candidate_uuid=first["uuid"]))
     edited = edit(
         out / "sample" / "detections.geojson", tmp_path / "edited.geojson", lambda some: classify(some[1], "Ignore*")
     )
     assert run(["review", "import", str(out), str(edited), "--reader", "ann"]) == 0
-    assert {one.candidate_uuid for one in current(out)} == {first.uuid, second.uuid}
+    assert {one.candidate_uuid for one in current(out)} == {first["uuid"], second["uuid"]}
 
 
 def test_one_figure_with_two_classes_is_refused(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ from tests.served_review import CODED_SIZE, SAMPLE, TOKEN, made_out, serving, wo
 from wsiamf.cli.main import run
 from wsiamf.errors import ReviewError, SlideError, SlideReadError
 from wsiamf.export.results import find_results
-from wsiamf.review.counting import count
+from wsiamf.review.applying import apply_review
 from wsiamf.review.decisions import DecisionStore, read_decisions
 from wsiamf.review.figures import load_figures
 from wsiamf.review.places import ReviewPlaces
@@ -667,9 +667,11 @@ class TestWhatIsShown:
         for figure, what in enumerate(["AMF", "NMF", "non-mitotic", "cannot-tell"]):
             answer(client, figure, what, reader="Anna")
             answer(client, figure, "AMF", reader="Boris")
-        with DecisionStore(tmp_path / "decisions.sqlite") as store:
-            board = Board(out, store, worklist=None, adjudicator="Carla")
-            assert client.get("/api/counts").json() == json.loads(json.dumps(count(board.settled())))
+        copied = Path(shutil.copytree(out, tmp_path / "applied"))
+        applied = apply_review(copied, decisions=[tmp_path / "decisions.sqlite"], adjudicator="Carla")
+        counts = client.get("/api/counts").json()
+        assert counts == json.loads((applied.folder / "reviewed_summary.json").read_text())["counts"]
+        assert (counts["all"]["n_reviewed"], counts["all"]["n_adjudicate"]) == (4, 3)
 
     def test_adjudication(self, make: Make) -> None:
         client = make(adjudicator="Carla")

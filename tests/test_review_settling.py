@@ -55,6 +55,14 @@ def test_a_slide_is_known_by_its_content_when_its_folder_is_renamed() -> None:
     assert (left.reason, left.nearest_um) == ("its slide is not among the results", None)
 
 
+def test_an_answer_on_a_slide_that_is_empty_now_says_so() -> None:
+    others = FIGURES[FIGURES["slide_id"] != "s0"].reset_index(drop=True)
+    (left,) = attach(others, [decided(FIRST, "ann", A)], empty_slides=[("s0", "mark-s0")]).unattached
+    assert (left.reason, left.nearest_um) == ("its slide has no figure now", None)
+    (left,) = attach(others, [decided(FIRST, "ann", A)]).unattached
+    assert left.reason == "its slide is not among the results"
+
+
 def test_additions_make_figures_of_their_own_and_join_within_seven_and_a_half_um() -> None:
     added = [
         decided(FIRST, reader, A, kind="added", x_um=x) for reader, x in (("ann", 50.0), ("bob", 57.0), ("ann", 64))

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from wsiamf._version import __version__
-from wsiamf.errors import OutputExistsError
+from wsiamf.errors import OutputExistsError, ReviewError
 from wsiamf.files import atomic_file, dump_json, staged_folder, write_text
 from wsiamf.review.agreement import agreement
 from wsiamf.review.counting import count
@@ -79,6 +79,7 @@ def apply_review(
     review = load_review(out, decisions=decisions, readers=readers, adjudicator=adjudicator)
     design = answered_design(review.settled, review.worklist)
     counts, estimates = count(review.settled), estimate(review.settled, review.worklist)
+    _check_names(review)
     summary = {**_head(review, adjudicator), "counts": counts, "estimates": estimates}
     folder = review.places.reviewed
     with staged_folder(folder, overwrite=True, may_replace=_check_own) as staged:
@@ -142,12 +143,24 @@ def _head(review: Review, adjudicator: str | None) -> dict[str, Any]:
         "adjudicator": adjudicator,
         "n_unattached": len(review.settled.unattached),
         "n_added_near_a_candidate": int(review.settled.table["near_um"].notna().sum()),
-        "warnings": _warnings(review),
+        "warnings": _warnings(review, adjudicator, readers),
     }
 
 
-def _warnings(review: Review) -> list[str]:
+def _check_names(review: Review) -> None:
+    """Raise where a slide's folder has the name of a file that stands beside it."""
+    for result in review.results:
+        if result.slide_id in (SUMMARY, AGREEMENT, ADJUDICATION, UNATTACHED, ANSWERS):
+            raise ReviewError(
+                f"{result.folder}: a slide's folder cannot be called {result.slide_id}, as a file of review apply is; "
+                "rename the folder (answers hang on the slide's content and stay)."
+            )
+
+
+def _warnings(review: Review, adjudicator: str | None, readers: Collection[str]) -> list[str]:
     warnings = []
+    if adjudicator is not None and adjudicator not in readers:
+        warnings.append(f"{adjudicator}, who adjudicates, has not answered yet")
     if n := len(review.settled.unattached):
         warnings.append(f"{n} answers are about no figure of these results; {UNATTACHED} lists them")
     if n := int(review.settled.table["near_um"].notna().sum()):

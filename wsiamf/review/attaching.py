@@ -19,6 +19,7 @@ ONE_FIGURE_UM: Final = 7.5
 """Additions nearer than this are one figure, as detections are."""
 _SLACK: Final = 1e-9
 _NO_SLIDE: Final = "its slide is not among the results"
+_EMPTY_SLIDE: Final = "its slide has no figure now"
 _NO_FIGURE: Final = f"no figure within {SAME_PLACE_UM:g} um"
 
 Floats = NDArray[np.float64]
@@ -107,6 +108,7 @@ def attach(
         Every decision once: at a figure, at an added one, or unattached.
     """
     slides = _slides(figures)
+    empty_marks = {mark for _, mark in empty_slides}
     of_figure: dict[int, list[Decision]] = {}
     unattached: list[Unattached] = []
     additions: list[tuple[Decision, str, str | None, float]] = []
@@ -120,7 +122,7 @@ def attach(
         elif decision.kind == ADDED and (decision.slide_id, decision.fingerprint) in empty_slides:
             additions.append((decision, decision.slide_id, None, distance))
         else:
-            reason = _NO_SLIDE if slide is None else _NO_FIGURE
+            reason = _NO_FIGURE if slide else _EMPTY_SLIDE if decision.fingerprint in empty_marks else _NO_SLIDE
             unattached.append(Unattached(decision, reason, None if slide is None else distance))
     uuids = figures["uuid"].to_numpy()
     for (

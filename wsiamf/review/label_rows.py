@@ -22,8 +22,8 @@ def label_rows(review: Review, *, random_only: bool = False) -> pd.DataFrame:
 
     Args:
         review: Of ``loading.load_review``.
-        random_only: Only the simple random sample of all figures that the worklist holds, which stands for the slides as they
-            are: what ``wsiamf calibrate`` asks for.
+        random_only: Only the (nearly simple) random sample of all figures that the worklist holds, which stands for the slides
+            as they are: what ``wsiamf calibrate`` asks for.
 
     Returns:
         One row a figure: ``slide_id``, ``case_id``, ``uuid``, ``candidate_id`` (None for an added one), ``kind``, ``x, y``

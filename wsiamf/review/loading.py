@@ -54,7 +54,7 @@ def load_review(
         out: The OUT of ``screen`` or ``cohort``.
         decisions: Decisions files to merge, in place of OUT's own.
         readers: Whose answers count; None for everybody's.
-        adjudicator: Who decides where the others have no majority.
+        adjudicator: Who decides where the others have no majority; she need not have answered yet.
 
     Raises:
         ReviewError: There are no decisions, a reader has given none, or a file cannot be used.
@@ -68,7 +68,7 @@ def load_review(
     read = [read_decisions(path) for path in files]
     # one file stays in its own order, as the live counts take it: clocks may be put back
     answers = standing(read[0] if len(read) == 1 else merge(read))
-    _check_readers(answers, [*(readers or ()), *([adjudicator] if adjudicator else [])])
+    _check_readers(answers, list(readers or ()))
     settled = settle(
         figures, answers, readers=readers, adjudicator=adjudicator, empty_slides=empty_slides(results, figures)
     )

@@ -166,7 +166,10 @@ def first_rows(table: pd.DataFrame, n_rows: int, n_figures: int) -> FirstRows:
 
 
 def drawn_from_all(table: pd.DataFrame, n_rows: int) -> NDArray[np.bool_]:
-    """Which of a worklist's first rows are a simple random sample of *all* figures, certain ones among them.
+    """Which of a worklist's first rows are nearly a simple random sample of *all* figures, certain ones among them.
+
+    Nearly: where the sample ends hangs on which figures the order by impact had taken before, so that in short lists the chance
+    of a figure to be in it differs a little with its impact. Estimates do not use it.
 
     Args:
         table: Of ``Worklist``.
