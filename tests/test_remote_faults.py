@@ -122,6 +122,32 @@ def test_a_server_that_serves_whole_files_only(server: WebServer) -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_body_without_end_is_not_read_on(server: WebServer, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+    monkeypatch.setattr(remote_file, "TIMEOUT_S", 3.0)
+    monkeypatch.setattr(remote_file, "_BLOCK", 1 << 10)
+    sent: list[int] = []
+
+    def flood(handler: Handler, number: int) -> bool:
+        if number < first:
+            return False
+        handler.send_response(206)
+        handler.send_header("Content-Range", "bytes 0-1023/100000")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        try:
+            for _ in range(1 << 12):  # 4 GiB
+                handler.wfile.write(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
+                sent.append(1 << 20)
+        except OSError:
+            handler.close_connection = True
+        return True
+
+    server.fault = flood
+    assert "no range requests" in refused(server.url("/a.tiff"))
+    assert sum(sent) < 64 << 20
+
+
 def test_a_refused_connection() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

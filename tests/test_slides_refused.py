@@ -188,6 +188,17 @@ class TestOmeZarr:
             write_ome_zarr(tmp_path / "a.zarr", (pixels,))
         )
 
+    def test_a_chunk_that_no_memory_would_hold(self, tmp_path: Path) -> None:
+        """Its array is small; a decoder would make room for all of the chunk."""
+        path = write_ome_zarr(tmp_path / "a.zarr", (PIXELS,), axes="yxc")
+        for side, opens in ((8192, True), (16384, False)):
+            metadata = json.loads((path / "0" / ".zarray").read_text())
+            (path / "0" / ".zarray").write_text(json.dumps(metadata | {"chunks": [side, side, 3]}))
+            if opens:
+                open_slide(path).close()
+            else:
+                assert "chunks of 16384 x 16384 x 3 samples (768 MiB each)" in refusal(path)
+
     def test_a_truncated_chunk_fails_where_it_is_read(self, tmp_path: Path) -> None:
         path = write_ome_zarr(tmp_path / "a.zarr", (PIXELS,), axes="yxc")
         chunk = path / "0" / "1.2.0"
@@ -305,6 +316,15 @@ class TestOmeTiff:
                 stated = {"axes": "YXS", "Name": name, "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
                 writer.write(PIXELS, photometric="rgb", metadata=stated)
         assert "holds 2 pictures of one resolution (left, right)" in refusal(path)
+
+    def test_more_planes_than_any_slide_has(self, tmp_path: Path) -> None:
+        """A line of XML states thousands of planes."""
+        path = write_ome_tiff(tmp_path / "a.ome.tif", (PIXELS,))
+        with tifffile.TiffFile(path) as tiff:
+            xml = str(tiff.ome_metadata)
+        planes = "".join(f'<TiffData FirstC="{k * 10_000}" PlaneCount="10000"/>' for k in range(11))
+        tifffile.tiffcomment(path, xml.replace("</Pixels>", f"{planes}</Pixels>").encode())
+        assert "it describes more than 100,000 planes" in refusal(path)
 
     def test_two_regions_of_one_size_and_no_stated_resolution(self, tmp_path: Path) -> None:
         path = tmp_path / "a.ome.tif"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from tests.coordinate_slide import coordinate_coded, write_plain_tiff
-from wsiamf.errors import MppError
+from wsiamf.errors import MppError, SlideReadError
 from wsiamf.slides import TileGrid, open_slide
+from wsiamf.slides.jpeg_head import jpeg_size
+from wsiamf.slides.tifffile_slide import TifffileSlide
 
 PIXELS = coordinate_coded(150, 130)
 MIB = 1 << 20
@@ -196,3 +202,35 @@ def test_metadata_stand_under_openslides_keys(tmp_path: Path) -> None:
         assert slide.properties["tiff.ResolutionUnit"] == "centimeter"
         assert float(slide.properties["tiff.XResolution"]) == 20_000
         assert slide.properties["openslide.level[0].width"] == "150"
+
+
+@pytest.mark.parametrize("tiled", [True, False])
+def test_a_jpeg_tile_larger_than_its_place_is_not_decoded(tmp_path: Path, tiled: bool) -> None:
+    """Some KiB of one colour would become 1.2 GB."""
+    path = tmp_path / "a.tiff"
+    cut: dict[str, Any] = {"tile": (64, 64)} if tiled else {"rowsperstrip": 64}
+    tifffile.imwrite(path, coordinate_coded(64, 128), compression="jpeg", photometric="rgb", **cut)
+    with tifffile.TiffFile(path) as tiff:
+        page: Any = tiff.pages[0]
+        offset, count = page.dataoffsets[1], page.databytecounts[1]
+    data = bytearray(path.read_bytes())
+    head = data.index(b"\xff\xc0", offset, offset + count)
+    data[head + 5 : head + 9] = (20_000).to_bytes(2, "big") * 2
+    path.write_bytes(data)
+    tracemalloc.start()
+    with open_slide(path, mpp=0.25) as slide:
+        with pytest.raises(SlideReadError, match="its JPEG is of 20000 x 20000 px, where a tile has 64 x 64"):
+            TifffileSlide(path).read_region((0, 64), 0, (64, 64))
+        assert slide.read_region((0, 0), 0, (64, 64)).shape == (64, 64, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
+
+
+@given(st.integers(1, 600), st.integers(1, 600), st.booleans(), st.integers(0, 3))
+def test_the_size_that_a_jpeg_states(width: int, height: int, progressive: bool, fill: int) -> None:
+    stream = io.BytesIO()
+    Image.new("L", (width, height)).save(stream, format="JPEG", progressive=progressive, comment=b"\xff\xc0 no frame")
+    data = stream.getvalue()
+    assert jpeg_size(data[:2] + b"\xff" * fill + data[2:]) == (width, height)
+    assert jpeg_size(data[: data.index(b"\xff\xdb")]) is None  # tables alone

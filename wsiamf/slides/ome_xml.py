@@ -24,6 +24,8 @@ _DEFAULT_UNIT: Final = "µm"
 _RGB_NAMES: Final = (("red", "green", "blue"), ("r", "g", "b"))
 _RGB_COLOURS: Final = (0xFF0000, 0x00FF00, 0x0000FF)
 _MOST_IMAGES: Final = 10_000
+_MOST_PLANES: Final = 100_000
+"""Of all pictures together: some hundred letters of XML can state any number."""
 
 
 class OmeXmlError(Exception):
@@ -146,6 +148,7 @@ class _Reading:
         self.images: list[OmeImage] = []
         self.powers: dict[str, str] = {}
         self._next_page = 0
+        self._n_planes = 0
 
     def start(self, qualified: str, attributes: dict[str, str]) -> None:
         name = qualified.rpartition(" ")[2]
@@ -190,7 +193,10 @@ class _Reading:
         first, page = _whole(attributes.get("FirstC"), 0), _whole(attributes.get("IFD"), 0)
         alone = "IFD" in attributes and "PlaneCount" not in attributes
         n_planes = 1 if alone else _whole(attributes.get("PlaneCount"), _whole(image.pixels.get("SizeC"), 1))
-        for plane in range(min(n_planes, _MOST_IMAGES)):
+        self._n_planes += max(n_planes, 0)
+        if self._n_planes > _MOST_PLANES:
+            raise OmeXmlError(f"it describes more than {_MOST_PLANES:,} planes")
+        for plane in range(n_planes):
             image.planes.setdefault(first + plane, page + plane)
 
 

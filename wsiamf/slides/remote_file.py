@@ -11,8 +11,8 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from threading import Lock
 from typing import Any, BinaryIO, Final, TypeVar, cast
 
@@ -156,7 +156,10 @@ class RemoteFile(RemoteRanges):
         return int(info["size"])
 
     def _fetch(self, start: int, end: int) -> bytes:
-        data = fetch(self.fs, self.path, start, end)
+        if self._url.protocol in WEB:
+            data = bytes(_wait(self.fs, _range, self.fs, self.path, start, end))
+        else:
+            data = fetch(self.fs, self.path, start, end)
         if len(data) > end - start:
             raise _NoRangesError
         if len(data) < end - start:
@@ -268,17 +271,42 @@ def options(url: Url) -> dict[str, Any]:
 
 async def _first_block(fs: Any, path: str) -> tuple[int, bytes]:
     """Size and first block of a web server's file. A HEAD request would not do: addresses may be signed for GET alone."""
-    session = await fs.set_session()
-    headers = {**fs.kwargs.get("headers", {}), "Range": f"bytes=0-{_BLOCK - 1}"}
-    async with session.get(fs.encode_url(path), headers=headers) as response:
-        response.raise_for_status()
+    async with _asked(fs, path, 0, _BLOCK) as response:
         total = _TOTAL.fullmatch(response.headers.get("Content-Range", ""))
-        if response.status != _PARTIAL or total is None:
+        if total is None:
             raise _NoRangesError
-        size, data = int(total[1]), await response.read()
+        size, data = int(total[1]), await _body(response, _BLOCK)
     if len(data) != min(size, _BLOCK):
         raise _ShortError(f"{len(data):,} of {min(size, _BLOCK):,} bytes came")
     return size, data
+
+
+async def _range(fs: Any, path: str, start: int, end: int) -> bytes:
+    """A range of a web server's file; fsspec itself would read whatever the server sends, without end if need be."""
+    async with _asked(fs, path, start, end) as response:
+        return await _body(response, end - start)
+
+
+@asynccontextmanager
+async def _asked(fs: Any, path: str, start: int, end: int) -> AsyncIterator[Any]:
+    """A web server's answer that is a part of the file."""
+    session = await fs.set_session()
+    headers = {**fs.kwargs.get("headers", {}), "Range": f"bytes={start}-{end - 1}"}
+    async with session.get(fs.encode_url(path), headers=headers) as response:
+        response.raise_for_status()
+        if response.status != _PARTIAL:
+            raise _NoRangesError
+        yield response
+
+
+async def _body(response: Any, count: int) -> bytes:
+    """What the server sends, of which more than was asked for is not read on."""
+    data = bytearray()
+    while len(data) <= count and (piece := await response.content.read(count + 1 - len(data))):
+        data += piece
+    if len(data) > count:
+        raise _NoRangesError
+    return bytes(data)
 
 
 def fetch(fs: Any, path: str, start: int | None = None, end: int | None = None) -> bytes:

@@ -14,9 +14,12 @@ from wsiamf.errors import SlideReadError
 from wsiamf.slides.base import grid_of
 from wsiamf.slides.byte_ranges import ByteRanges, LocalRanges
 from wsiamf.slides.interface import TileGrid, Tiles
+from wsiamf.slides.jpeg_head import jpeg_size
 from wsiamf.slides.tiff_layout import READ_FAILURES
 
 _RUN_BYTES: Final = 1 << 20  # of rows that are read at once where none are compressed
+_JPEGS: Final = frozenset({tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.ALT_JPEG})
+_JPEG_BLOCK_PX: Final = 16  # at most, of the four blocks that share their colour
 _DECODED_AS_RGB: Final = frozenset({tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR})
 
 
@@ -46,6 +49,7 @@ class TiffTiles(Tiles):
         self._decoder, jpegtables = page.decode, page.jpegtables
         given = {"jpegtables": jpegtables, "jpegheader": page.jpegheader}
         self._options = {name: value for name, value in given.items() if value is not None}
+        self._states_its_size = page.compression in _JPEGS and page.jpegheader is None
         self._offsets, self._counts = tuple(page.dataoffsets), tuple(page.databytecounts)
         self._own: LocalRanges | None = None
         self.waits = ranges is not None
@@ -100,9 +104,21 @@ class TiffTiles(Tiles):
         data = self._ranges.read(self._offsets[index], count)
         if len(data) < count:
             raise EOFError("the file ends within it")
+        self._refuse_larger(data)
         pixels, _, shape = self._decoder(data, index, **self._options)
         segment: NDArray[np.uint8] = np.asarray(pixels).reshape(shape)[0]
         return segment
+
+    def _refuse_larger(self, data: bytes) -> None:
+        """A JPEG tile has a size of its own, which a decoder allocates whatever the file's directory says."""
+        stated = jpeg_size(data) if self._states_its_size else None
+        grid = self._grid
+        if stated is not None and (
+            stated[0] > _whole_blocks(grid.tile_width) or stated[1] > _whole_blocks(grid.tile_height)
+        ):
+            raise ValueError(
+                f"its JPEG is of {stated[0]} x {stated[1]} px, where a tile has {grid.tile_width} x {grid.tile_height}"
+            )
 
 
 class RawRows(Tiles):
@@ -166,6 +182,11 @@ class JoinedTiles(Tiles):
         """Release the file; harmless when called twice."""
         for tiles in self._colours:
             tiles.close()
+
+
+def _whole_blocks(side: int) -> int:
+    """A side in px, rounded up as encoders round it."""
+    return -(-side // _JPEG_BLOCK_PX) * _JPEG_BLOCK_PX
 
 
 def as_rgb(page: Any, samples: NDArray[np.uint8], background: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -22,6 +23,7 @@ OpenGroup = Callable[[], zarr.Group]
 
 _VENDOR: Final = "ome-zarr"
 _SAMPLES: Final = frozenset({1, 3})  # of grey and RGB
+_LARGEST_CHUNK: Final = 1 << 28  # bytes; a chunk is decoded whole for whatever part of it is needed
 _ROUNDING_PX: Final = 1.5  # a level's sides are rounded up or down, so they fit its scale to a px of it
 
 
@@ -198,6 +200,11 @@ def _refuse_samples(name: str, axes: Sequence[str], array: zarr.Array[Any]) -> N
     if (channels := lengths.get("c", 1)) not in _SAMPLES:
         raise UnsupportedSlideError(
             f"{name}: {channels} channels, where a stained slide has 3 (red, green, blue) or 1 (grey); save it as RGB."
+        )
+    if (n_bytes := math.prod(array.chunks)) > _LARGEST_CHUNK:
+        raise UnsupportedSlideError(
+            f"{name}: chunks of {' x '.join(map(str, array.chunks))} samples ({n_bytes >> 20:,} MiB each), of which "
+            f"{_LARGEST_CHUNK >> 20} MiB are read; convert it again with smaller ones."
         )
     if 0 in array.shape:
         raise UnsupportedSlideError(f"{name}: an array without pixels, {array.shape}; convert it again.")
