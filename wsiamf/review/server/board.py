@@ -297,7 +297,7 @@ class Board:
 
     def _own(self, reader: str) -> Iterator[dict[str, Any]]:
         own = [one for one in self.store.current() if one.reader == reader]
-        numbers = {number: shown for shown, number in enumerate(self._own_rows(reader), start=1)}
+        numbers: dict[int | None, int] = {number: shown for shown, number in enumerate(self._own_rows(reader), start=1)}
         attached = attach(self.figures, own, empty_slides=self._empty)
         for row, decisions in attached.of_figure.items():
             yield self._given(row, self.figures, decisions[-1]) | {"id": numbers[decisions[-1].decision_id]}
