@@ -67,6 +67,16 @@ class Review:
         if context is None:
             context = self._browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
             self._stack.callback(context.close)
+        page = self.enter(context)
+        if reader is not None:
+            page.get_by_test_id("reader-name").fill(reader)
+            page.keyboard.press("Enter")
+        expect(page.get_by_test_id("title")).to_have_text("Case 1 of 30")
+        page.wait_for_function(SETTLED)
+        return page
+
+    def enter(self, context: BrowserContext) -> Page:
+        """A page that followed the link."""
         page = context.new_page()
         page.set_default_timeout(15_000)
         page.on(
@@ -75,11 +85,6 @@ class Review:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
         page.goto(self.link)
-        if reader is not None:
-            page.get_by_test_id("reader-name").fill(reader)
-            page.keyboard.press("Enter")
-        expect(page.get_by_test_id("title")).to_have_text("Case 1 of 30")
-        page.wait_for_function(SETTLED)
         return page
 
 
@@ -295,6 +300,33 @@ def test_a_lost_connection_loses_nothing(serve: Serve, out: Path) -> None:
     assert len(read_decisions(ReviewPlaces(out).decisions)) == 1
     lost = ("ERR_INTERNET_DISCONNECTED", "Image load aborted")
     review.complaints[:] = [said for said in review.complaints if not any(words in said for words in lost)]
+
+
+def test_a_name_is_asked_for_until_there_is_one(serve: Serve, out: Path, browser: Browser) -> None:
+    review = serve()
+    with browser.new_context() as context:
+        page = review.enter(context)
+        dialog = page.get_by_role("dialog")
+        for _ in range(4):
+            expect(dialog).to_be_visible()
+            page.keyboard.press("Escape")
+            page.wait_for_timeout(100)
+        expect(dialog).to_be_visible()
+        for _ in range(2):
+            page.get_by_test_id("reader-name").fill("An\u200bna")  # not printable
+            page.keyboard.press("Enter")
+            expect(page.get_by_test_id("notice")).to_contain_text("printable")
+            expect(page.get_by_test_id("reader")).to_have_text("Reader nobody")
+            page.reload()
+            expect(dialog).to_be_visible()
+        page.get_by_test_id("reader-name").fill(" Anna\u00a0 Example ")
+        page.keyboard.press("Enter")
+        expect(dialog).to_have_count(0)
+        expect(page.get_by_test_id("reader")).to_have_text("Reader Anna Example")
+        expect(page.get_by_test_id("title")).to_have_text("Case 1 of 30")
+        press(page, "a", 1)
+    assert [one.reader for one in read_decisions(ReviewPlaces(out).decisions)] == ["Anna Example"]
+    review.complaints[:] = [said for said in review.complaints if "400 (Bad Request)" not in said]
 
 
 @pytest.mark.parametrize("closed", [False, True])

@@ -590,8 +590,14 @@ class TestAnswers:
     def test_a_post_sent_again_after_a_restart_is_kept_once(self, make: Make, tmp_path: Path) -> None:
         number = answer(make(), 3, "AMF", nonce="d" * 8)
         restarted = make()
+        later = answer(restarted, 3, "NMF")  # from another browser
         assert answer(restarted, 3, "AMF", nonce="d" * 8, retry=True) == number
-        assert answer(restarted, 3, "NMF", nonce="e" * 8, retry=True) != number  # another answer is one
+        assert [one["answer"] for one in self.answers(restarted)] == ["NMF"]
+        body = {"reader": "Anna", "id": later, "nonce": "e" * 8}
+        undone = restarted.post("/api/withdraw", json=body).json()
+        again = make()
+        assert again.post("/api/withdraw", json=body | {"retry": True}).json() == undone
+        assert answer(again, 3, "AMF", nonce="d" * 8, retry=True) == number
         assert len(read_decisions(tmp_path / "decisions.sqlite")) == 2
 
     def test_two_browsers_see_one_another(self, make: Make) -> None:
@@ -781,9 +787,10 @@ class TestBlinding:
         assert not np.frombuffer(content, "u1", 2 * n, 8 + 10 * n).any()
 
     def test_every_reader_has_an_order_of_her_own(self, make: Make) -> None:
-        client = make(blinded=True)
+        one, other = make(blinded=True), make(blinded=True)
         anna, again, boris = (
-            client.get(f"/api/worklist?reader={name}").json()["rows"] for name in ("Anna", "Anna", "Boris")
+            client.get(f"/api/worklist?reader={name}").json()["rows"]
+            for client, name in ((one, "Anna"), (one, "Anna"), (other, "Boris"))
         )
         ranked = make().get("/api/worklist?reader=Anna").json()["rows"]
         assert anna == again
@@ -796,13 +803,57 @@ class TestBlinding:
     def test_own_answers_alone(self, make: Make, tmp_path: Path) -> None:
         client = make(blinded=True)
         answer(client, 0, "AMF", reader="Anna")
-        answer(client, 1, "NMF", reader="Boris")
+        answer(make(blinded=True), 1, "NMF", reader="Boris")
         added = {"reader": "Anna", "slide": SAMPLE_NUMBER, "x": 100.0, "y": 2000.0, "answer": "NMF", "nonce": "i" * 8}
         client.post("/api/added", json=added)
         given = client.get("/api/answers?reader=Anna").json()["answers"]
         assert [(one["figure"], one["x"]) for one in given] == [(0, given[0]["x"]), (None, 100.0)]
         assert {one["reader"] for one in given} == {"Anna"}
         assert all(one.blinded for one in read_decisions(tmp_path / "decisions.sqlite"))
+
+    def test_a_browser_is_its_first_reader_alone(self, make: Make) -> None:
+        client = make(blinded=True)
+        answer(client, 0, "AMF", reader="Anna")
+        assert client.get("/", params={"token": TOKEN}).status_code == 200  # which makes nobody of her
+        for address in ("/api/answers?reader=Boris", "/api/worklist?reader=Boris"):
+            assert client.get(address).status_code == 403
+        body = {"reader": "Boris", "slide": SAMPLE_NUMBER, "x": 9.0, "y": 9.0, "answer": "AMF", "nonce": "k" * 8}
+        assert client.post("/api/added", json=body).status_code == 403
+        assert client.post("/api/withdraw", json={"reader": "Boris", "id": 1, "nonce": "l" * 8}).status_code == 403
+        other = TestClient(client.app, base_url=ORIGIN, headers={"Origin": ORIGIN})
+        other.get("/", params={"token": TOKEN})
+        assert other.get("/api/answers?reader=Boris").json()["answers"] == []
+        assert other.get("/api/answers?reader=Anna").status_code == 403
+
+    def test_no_number_counts_what_others_answer(self, make: Make) -> None:
+        anna, boris = make(blinded=True), make(blinded=True)
+        for figure in range(5):
+            answer(boris, figure, "AMF", reader="Boris")
+        assert anna.get("/api/answers?reader=Anna").json() == {"revision": 0, "answers": []}
+        assert [answer(anna, figure, "NMF") for figure in (7, 8)] == [1, 2]
+        answer(boris, 7, "AMF", reader="Boris")
+        given = anna.get("/api/answers?reader=Anna").json()
+        assert (given["revision"], {one["figure"]: one["id"] for one in given["answers"]}) == (2, {7: 1, 8: 2})
+        for number, status in ((3, 409), (7, 409), (2, 200)):
+            body = {"reader": "Anna", "id": number, "nonce": os.urandom(8).hex()}
+            assert anna.post("/api/withdraw", json=body).status_code == status
+        left = anna.get("/api/answers?reader=Anna").json()
+        assert (left["revision"], [one["figure"] for one in left["answers"]]) == (3, [7])
+
+    def test_hotspots_come_by_place(self, make: Make, out: Path, tmp_path: Path) -> None:
+        copied = tmp_path / "out"
+        shutil.copytree(out, copied)
+        path = copied / "sample" / "summary.json"
+        summary = json.loads(path.read_text("utf-8"))
+        places = [(1500.0, 500.0), (300.0, 700.0), (900.0, 500.0)]
+        summary["hotspots"] = [
+            {"rank": rank, "x_px": x, "y_px": y, "width_px": 80.0, "height_px": 60.0}
+            for rank, (x, y) in enumerate(places, start=1)
+        ]
+        path.write_text(json.dumps(summary), "utf-8")
+        for blinded, shown in ((False, places), (True, sorted(places, key=lambda place: place[::-1]))):
+            facts = make(folder=copied, blinded=blinded).get(f"/api/slides/{SAMPLE_NUMBER}").json()
+            assert [(one["x"], one["y"]) for one in facts["hotspots"]] == shown
 
 
 class TestServing:

@@ -12,7 +12,10 @@ function Modal({ title, close, children }: { title: string; close: (() => void) 
     <dialog
       ref={box}
       aria-labelledby="dialog-title"
-      onClose={() => close?.()}
+      onClose={() => {
+        if (close !== null) close();
+        else box.current?.showModal(); // browsers close it at the second Esc, whatever onCancel says
+      }}
       onCancel={(event) => {
         if (close === null) event.preventDefault();
       }}
@@ -28,7 +31,7 @@ export function ReaderDialog({ close }: { close: () => void }) {
   const session = state.session.value!;
   const submit = (event: Event): void => {
     event.preventDefault();
-    const name = field.current!.value.trim();
+    const name = field.current!.value.replace(/\s+/gu, " ").trim();
     if (name === "") return;
     state.takeReader(name).then(close, (error: unknown) => state.say((error as Error).message, true));
   };

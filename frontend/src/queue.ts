@@ -8,7 +8,7 @@ export interface Waiting {
   post: Post;
   /** Where its figure is, in level-0 px. */
   at: { x: number; y: number };
-  /** Whether it was sent before, so that the server looks whether it has it already. */
+  /** Whether it was sent before, so that the server may have it already. */
   retry: boolean;
 }
 

@@ -162,17 +162,22 @@ export async function start(): Promise<void> {
   }
   const { review, reader: given } = session.value;
   const name = given ?? localStorage.getItem(`wsiamf:${review}:reader`);
-  if (name !== null) await takeReader(name);
+  if (name === null) return;
+  try {
+    await takeReader(name);
+  } catch (error) {
+    say((error as Error).message, true); // and the page asks for a name
+  }
 }
 
 export async function takeReader(name: string): Promise<void> {
   const now = session.value!;
+  const list = await api.getWorklist(name); // which the server refuses to a name that is none
   localStorage.setItem(`wsiamf:${now.review}:reader`, name);
   reader.value = name;
   revision = -1;
-  const list = await api.getWorklist(name);
   worklist.value = list.rows.map(([number, figure, cls, flags, p, x, y]) => ({ slide: number, figure, cls, flags, p, x, y }));
-  await refresh();
+  await refreshQuietly();
   openQueue(now.review, now.blinded ? name : null, kept, refused);
   const first = worklist.value.find((row) => !mine.value.has(keyOf(row))) ?? worklist.value[0];
   if (first !== undefined) select(chosen(first));

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -22,15 +22,15 @@ from starlette.routing import Route
 from wsiamf._version import __version__
 from wsiamf.errors import ReviewError, SlideError, SlideNotFoundError, problem_line
 from wsiamf.export.results import SlideResult
-from wsiamf.review.decisions import check_reader
 from wsiamf.review.server.board import Board
 from wsiamf.review.server.byte_cache import ByteCache
 from wsiamf.review.server.front_end import CONTENT_TYPES
-from wsiamf.review.server.gate import Gate, HostNames
+from wsiamf.review.server.gate import SESSION, Gate, HostNames
 from wsiamf.review.server.handles import SlideShelf
 from wsiamf.review.server.pictures import VIEWS, tile_jpeg, view_jpeg
-from wsiamf.review.server.posts import AddedPost, AnswerPost, Keeper, RefusedError, WithdrawPost
+from wsiamf.review.server.posts import AddedPost, AnswerPost, Keeper, Post, RefusedError, WithdrawPost
 from wsiamf.review.server.pyramid import Pyramid
+from wsiamf.review.server.readers import Readers
 from wsiamf.review.server.shown_slides import mark_of, slide_facts
 from wsiamf.slides import Slide, open_slide
 from wsiamf.slides.finding import find_slide
@@ -38,7 +38,7 @@ from wsiamf.slides.finding import find_slide
 # A picture's address names the slide's content, so that it never changes; other than pages it may be kept by the browser.
 _KEPT: Final = {"Cache-Control": "private, max-age=86400, immutable"}
 _JPEG: Final = "image/jpeg"
-_Body = TypeVar("_Body", bound=BaseModel)
+_Body = TypeVar("_Body", bound=Post)
 
 
 def make_app(
@@ -88,9 +88,10 @@ class _Handlers:
     def __init__(self, board: Board, files: dict[str, Path], reader: str | None, slide_folders: Sequence[Path]) -> None:
         self._board = board
         self._files = files
-        self._reader = reader
+        self._preset = reader
         self._folders = slide_folders
         self._keeper = Keeper(board)
+        self._readers = Readers(bound=board.blinded)
         self._tiles = ByteCache()
         self.shelf = SlideShelf([partial(_open, result, slide_folders) for result in board.results])
 
@@ -119,7 +120,7 @@ class _Handlers:
         return Response(path.read_bytes(), media_type=CONTENT_TYPES[path.suffix], headers=kept)
 
     def session(self, _request: Request) -> Response:
-        return JSONResponse(self._board.session() | {"version": __version__, "reader": self._reader})
+        return JSONResponse(self._board.session() | {"version": __version__, "reader": self._preset})
 
     def slide(self, request: Request) -> Response:
         number = request.path_params["slide"]
@@ -137,13 +138,14 @@ class _Handlers:
         return JSONResponse(self._board.case(self._row(request)))
 
     def worklist(self, request: Request) -> Response:
-        return JSONResponse({"rows": self._board.worklist(_reader(request))})
+        return JSONResponse({"rows": self._board.worklist(self._reader(request))})
 
     def answers(self, request: Request) -> Response:
-        revision = self._board.revision()
+        reader = self._reader(request)
+        revision = self._board.shown_revision(reader)
         if request.query_params.get("since") == str(revision):
             return JSONResponse({"revision": revision})
-        return JSONResponse({"revision": revision, "answers": self._board.answers(_reader(request))})
+        return JSONResponse({"revision": revision, "answers": self._board.answers(reader)})
 
     def counts(self, _request: Request) -> Response:
         self._refuse_blinded()
@@ -200,6 +202,9 @@ class _Handlers:
             raise HTTPException(404, "there is no such figure")
         return row
 
+    def _reader(self, request: Request) -> str:
+        return self._readers.check(request.scope[SESSION], request.query_params.get("reader", ""))
+
     def _refuse_blinded(self) -> None:
         if self._board.blinded:
             raise HTTPException(403, "this review is blinded")
@@ -210,6 +215,7 @@ class _Handlers:
                 post = kind.model_validate_json(await request.body())
             except ValidationError as error:
                 return JSONResponse({"error": problem_line(error.errors())}, 422)
+            self._readers.check(request.scope[SESSION], post.reader, status=422)
             return JSONResponse({"id": await run_in_threadpool(keep, post)})
 
         return handler
@@ -218,15 +224,6 @@ class _Handlers:
 def _open(result: SlideResult, folders: Sequence[Path]) -> Slide:
     path = find_slide(result.slide_name, result.fingerprint, result.slide_path, folders)
     return open_slide(path, mpp=result.frame.mpp)
-
-
-def _reader(request: Request) -> str:
-    name = request.query_params.get("reader", "")
-    try:
-        check_reader(name)
-    except ReviewError as error:
-        raise HTTPException(400, str(error)) from None
-    return name
 
 
 def _http_error(_request: Request, error: Exception) -> Response:

@@ -158,6 +158,24 @@ class Board:
         events = self.store.events()
         return events[-1].event_id if events else 0
 
+    def shown_revision(self, reader: str) -> int:
+        """What a reader may know of ``revision``: blinded, how often she herself has answered or taken back."""
+        return len(self._own_rows(reader)) if self.blinded else self.revision()
+
+    def shown_number(self, number: int, reader: str) -> int:
+        """Number of a row of the decisions file as its reader is told it: blinded, it counts her own rows alone."""
+        return self._own_rows(reader).index(number) + 1 if self.blinded else number
+
+    def number_of(self, shown: int, reader: str) -> int | None:
+        """The row that a reader was told this number of; None where there is none."""
+        if not self.blinded:
+            return shown
+        own = self._own_rows(reader)
+        return own[shown - 1] if 0 < shown <= len(own) else None
+
+    def _own_rows(self, reader: str) -> list[int]:
+        return [event.event_id for event in self.store.events() if event.decision.reader == reader]
+
     def answers(self, reader: str) -> list[dict[str, Any]]:
         """Answers that stand and that a reader may see: everybody's, or when blinded the reader's own."""
         if self.blinded:
@@ -279,13 +297,14 @@ class Board:
 
     def _own(self, reader: str) -> Iterator[dict[str, Any]]:
         own = [one for one in self.store.current() if one.reader == reader]
+        numbers: dict[int | None, int] = {number: shown for shown, number in enumerate(self._own_rows(reader), start=1)}
         attached = attach(self.figures, own, empty_slides=self._empty)
         for row, decisions in attached.of_figure.items():
-            yield self._given(row, self.figures, decisions[-1])
+            yield self._given(row, self.figures, decisions[-1]) | {"id": numbers[decisions[-1].decision_id]}
         first = len(self.figures)
         added = attached.added.set_axis(range(first, first + len(attached.added)))
         for row, decisions in enumerate(attached.of_added, start=first):
-            yield self._given(row, added, decisions[-1])
+            yield self._given(row, added, decisions[-1]) | {"id": numbers[decisions[-1].decision_id]}
 
     def _given(self, row: int, table: pd.DataFrame, decision: Decision) -> dict[str, Any]:
         return self._placed(row, table) | {

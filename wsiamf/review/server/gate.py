@@ -16,13 +16,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request, cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES: Final = 64 << 10
 """A decision is a few hundred bytes."""
+
+SESSION: Final = "wsiamf.session"
+"""In the scope of what passes: the secret that tells one browser from another."""
 
 LOOPBACK_NAMES: Final = frozenset({"localhost"})
 
@@ -87,7 +90,7 @@ class Gate:
         self._token = token
         self._hosts = hosts
         self._cookie = f"wsiamf-review-{hashlib.sha256(token.encode()).hexdigest()[:12]}"
-        self._session = secrets.token_urlsafe(32)
+        self._sessions: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on."""
@@ -111,22 +114,29 @@ class Gate:
         if request.method not in {"GET", "HEAD", "POST"}:
             return PlainTextResponse("Not allowed.", 405)
         if request.url.path == "/" and "token" in request.query_params:
-            return self._enter(request.query_params)
-        if not self._has_session(headers):
+            return self._enter(request)
+        session = self._session(headers)
+        if session is None:
             return PlainTextResponse("Open the link that wsiamf review printed; it lets this browser in.", 403)
         if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
             return PlainTextResponse("Asked by another site.", 403)
+        request.scope[SESSION] = session
         return _refused_post(request) if request.method == "POST" else None
 
-    def _enter(self, query: QueryParams) -> Response:
-        if not _same(query["token"], self._token):
+    def _enter(self, request: Request) -> Response:
+        if not _same(request.query_params["token"], self._token):
             return PlainTextResponse("That link is of no use; open the one that wsiamf review printed last.", 403)
+        session = self._session(request.headers) or secrets.token_urlsafe(32)
+        self._sessions.add(session)
         entrance = HTMLResponse(_ENTRANCE, headers={"Cache-Control": "no-store"})
-        entrance.set_cookie(self._cookie, self._session, httponly=True, samesite="strict", path="/")
+        entrance.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
         return entrance
 
-    def _has_session(self, headers: Headers) -> bool:
-        return _same(cookie_parser(headers.get("cookie", "")).get(self._cookie, ""), self._session)
+    def _session(self, headers: Headers) -> str | None:
+        """The session that the browser's cookie names; None where there is none."""
+        named = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
+        found = [session for session in self._sessions if _same(named, session)]
+        return found[0] if found else None
 
 
 def _refused_post(request: Request) -> Response | None:

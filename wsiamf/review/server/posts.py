@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from wsiamf.errors import ReviewError, WsiamfError
-from wsiamf.review.answers import ADDED, Answer, Decision, utc_now
-from wsiamf.review.decisions import check_reader
+from wsiamf.review.answers import Answer, Decision, utc_now
 from wsiamf.review.server.board import Board
-
-_REMEMBERED: Final = 10_000
-_SAME_UM: Final = 1e-6
 
 
 class RefusedError(WsiamfError):
@@ -29,7 +23,9 @@ class RefusedError(WsiamfError):
         self.status = status
 
 
-class _Post(BaseModel):
+class Post(BaseModel):
+    """What every post says: who, and what tells this very post from every other."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
     reader: Annotated[str, Field(min_length=1, max_length=100)]
@@ -37,7 +33,7 @@ class _Post(BaseModel):
     retry: bool = False
 
 
-class _Answering(_Post):
+class _Answering(Post):
     slide: Annotated[int, Field(ge=0)]
     answer: Annotated[Answer, Field(strict=False)]
     seconds: Annotated[float, Field(ge=0, le=1e7)] | None = None
@@ -57,7 +53,7 @@ class AddedPost(_Answering):
     y: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class WithdrawPost(_Post):
+class WithdrawPost(Post):
     """A reader takes an answer back."""
 
     id: Annotated[int, Field(ge=1)]
@@ -66,20 +62,18 @@ class WithdrawPost(_Post):
 class Keeper:
     """Keeps what is posted in the decisions file.
 
-    A browser that lost the answer to a post sends it again. The nonce tells that it was kept already; after a restart, which
-    forgets nonces, a post sent again is compared with what stands.
+    A browser that lost the answer to a post sends it again. The nonce, which stands in the file beside the row it made, tells
+    that it was kept already, however much was answered or taken back since.
     """
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, int] = OrderedDict()
 
     def keep_answer(self, post: AnswerPost) -> int:
         """Keep an answer; it is on disk when this returns.
 
         Returns:
-            Its number.
+            Its number as readers are told it (``Board.shown_number``).
 
         Raises:
             RefusedError: There is no such figure, or the reader's name is none.
@@ -112,47 +106,16 @@ class Keeper:
             RefusedError: It is no answer of that reader, or was taken back already, other than by this very post.
             ReviewError: The file cannot be written to.
         """
-        with self._lock:
-            if post.nonce not in self._kept:
-                if post.retry and all(one.decision_id != post.id for one in self._board.store.current()):
-                    return post.id
-                self._remember(post.nonce, self._withdraw(post))
-            return self._kept[post.nonce]
-
-    def _withdraw(self, post: WithdrawPost) -> int:
+        number = self._board.number_of(post.id, post.reader)
+        if number is None:
+            raise RefusedError(f"decision {post.id}: there is no such answer to withdraw", 409)
         try:
-            return self._board.store.withdraw(post.id, post.reader)
+            kept = self._board.store.withdraw(number, post.reader, nonce=post.nonce)
         except ReviewError as error:
             if error.__cause__ is not None:  # the disk's fault, so that it is worth while to ask again
                 raise
             raise RefusedError(str(error), 409) from None
+        return self._board.shown_number(kept, post.reader)
 
     def _keep(self, post: AnswerPost | AddedPost, decision: Decision) -> int:
-        try:
-            check_reader(post.reader)
-        except ReviewError as error:
-            raise RefusedError(str(error), 422) from None
-        with self._lock:
-            if post.nonce in self._kept:
-                return self._kept[post.nonce]
-            standing = self._standing(decision) if post.retry else None
-            number = self._board.store.append(decision) if standing is None else standing
-            self._remember(post.nonce, number)
-            return number
-
-    def _standing(self, decision: Decision) -> int | None:
-        """Number of the same answer of the same reader at the same place, if it stands."""
-        for one in self._board.store.current():
-            same = (one.reader, one.answer, one.fingerprint) == (
-                decision.reader,
-                decision.answer,
-                decision.fingerprint,
-            ) and (one.kind == ADDED) == (decision.kind == ADDED)
-            if same and abs(one.x_um - decision.x_um) + abs(one.y_um - decision.y_um) < _SAME_UM:
-                return one.decision_id
-        return None
-
-    def _remember(self, nonce: str, number: int) -> None:
-        self._kept[nonce] = number
-        while len(self._kept) > _REMEMBERED:
-            self._kept.popitem(last=False)
+        return self._board.shown_number(self._board.store.append(decision, nonce=post.nonce), post.reader)

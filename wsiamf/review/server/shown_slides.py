@@ -42,7 +42,7 @@ def slide_facts(number: int, result: SlideResult, *, blinded: bool) -> dict[str,
         "last_level": pyramid.last_level,
         "tiles": f"/tiles/{number}/{mark_of(result)}",
         "crop_um": CROP_PX * VIEW_MPP,
-        "hotspots": [_hotspot(one, blinded=blinded) for one in result.summary.get("hotspots") or []],
+        "hotspots": _hotspots(result, blinded=blinded),
         "outlines": outlines,
         "outlines_status": status,
         "experts": [],
@@ -87,10 +87,15 @@ def _rings(geometry: shapely.MultiPolygon) -> list[list[list[float]]]:
     return rings
 
 
-def _hotspot(one: dict[str, Any], *, blinded: bool) -> dict[str, Any]:
-    """Place alone: the counts in it are the model's."""
-    places = {name: one[f"{name}_px"] for name in ("x", "y", "width", "height")}
-    return {"rank": None if blinded else one["rank"], **places}
+def _hotspots(result: SlideResult, *, blinded: bool) -> list[dict[str, Any]]:
+    """Places alone, since the counts in them are the model's; blinded, from the top down in place of by rank."""
+    found = [
+        {"rank": one["rank"]} | {name: one[f"{name}_px"] for name in ("x", "y", "width", "height")}
+        for one in result.summary.get("hotspots") or []
+    ]
+    if not blinded:
+        return found
+    return [one | {"rank": None} for one in sorted(found, key=lambda one: (one["y"], one["x"]))]
 
 
 def _cut_offs(result: SlideResult) -> dict[str, Any]:
