@@ -21,6 +21,7 @@ export const held = signal<string | null>(null);
 
 let place = "";
 let running = false;
+let sending: string | null = null;
 let wake: (() => void) | null = null;
 let onKept: (one: Waiting, id: number) => Promise<void> = async () => {};
 let onRefused: (one: Waiting, why: string) => void = () => {};
@@ -63,11 +64,11 @@ export function enqueue(one: Post, at: { x: number; y: number }): void {
   void run();
 }
 
-/** Take back the last decision that was never sent; false where there is none. */
-export function dropLastUnsent(): boolean {
-  const last = waiting.value.at(-1);
-  if (last === undefined || last.retry || (running && waiting.value.length === 1 && held.value === null)) return false;
-  set(waiting.value.slice(0, -1));
+/** Take back this reader's last decision that was never sent; false where there is none. */
+export function dropLastUnsent(reader: string): boolean {
+  const last = waiting.value.filter((one) => one.post.body["reader"] === reader).at(-1);
+  if (last === undefined || last.retry || last.nonce === sending) return false;
+  set(waiting.value.filter((one) => one !== last));
   return true;
 }
 
@@ -103,6 +104,7 @@ async function run(): Promise<void> {
 }
 
 async function send(one: Waiting): Promise<"done" | "later"> {
+  sending = one.nonce;
   try {
     const { id } = await post({ ...one.post, body: { ...one.post.body, nonce: one.nonce, retry: one.retry } });
     held.value = null;
@@ -120,6 +122,8 @@ async function send(one: Waiting): Promise<"done" | "later"> {
     held.value = reason(error);
     set(waiting.value.map((other) => (other.nonce === one.nonce ? { ...other, retry: true } : other)));
     return "later";
+  } finally {
+    sending = null;
   }
 }
 

@@ -70,8 +70,8 @@ export const mine = computed(() => {
 export const pending = computed(() => {
   const found = new Map<string, Answer>();
   for (const { post } of waiting.value) {
-    const { slide: number, figure, answer } = post.body as { slide: number; figure?: number; answer: Answer };
-    if (post.path === "/api/answers") found.set(`${number}:${figure}`, answer);
+    const { slide: number, figure, answer, reader: name } = post.body as unknown as Given;
+    if (post.path === "/api/answers" && name === reader.value) found.set(`${number}:${figure}`, answer);
   }
   return found;
 });
@@ -364,7 +364,8 @@ async function kept(one: Waiting, id: number): Promise<void> {
   if (one.post.path === "/api/answers") {
     const given: Given = { id, slide: number, figure, kind: "figure", ...one.at, reader: name, answer: what };
     answers.value = [...answers.value.filter((old) => !isSame(old, given)), given];
-    if (now !== null && isFigure(now) && now.slide === number && now.figure === figure) advance();
+    const isShown = now !== null && isFigure(now) && now.slide === number && now.figure === figure;
+    if (isShown && name === reader.value) advance();
   } else if (now !== null && !isFigure(now) && now.slide === number && now.x === x && now.y === y) {
     if (now.draft) select({ slide: number, x, y, draft: false });
     say(`Kept as a missed figure: ${what}`, false);
@@ -402,7 +403,7 @@ function refused(_one: Waiting, why: string): void {
 export function undo(): void {
   const name = reader.value;
   if (name === null) return;
-  if (dropLastUnsent()) return say("Taken back before it was sent", false);
+  if (dropLastUnsent(name)) return say("Taken back before it was sent", false);
   if (waiting.value.length > 0) return say("A decision is on its way; try again in a moment", false);
   const own = answers.value.filter((one) => one.reader === name);
   const last = own.reduce<Given | null>((latest, one) => (latest === null || one.id > latest.id ? one : latest), null);
