@@ -31,7 +31,6 @@ from wsiamf.cohort.rows import COLUMNS
 from wsiamf.errors import CohortError
 from wsiamf.inference import load_model
 from wsiamf.predictions import read_predictions
-from wsiamf.screen.key import key_options
 from wsiamf.spec import ErrorRates
 
 
@@ -344,10 +343,6 @@ class TestScreened:
         classifier = load_model(model.folder, device="cpu", backend="torch")
         screen_slide(item.slide, str(item.points), out=places.out, model=classifier, slide_id="sample", hotspot_mm2=0.1)
         record = read_json(places.record("sample"))
-            "model": record["model"]["sha256"],
-            "error_rates": record["error_rates"],
-        }
-        places.record("sample").write_text(json.dumps({"key": parts} | record))
         write_plan(places, [item], model=str(model.folder), options=record["options"])
         return collect(places)
 
