@@ -99,6 +99,12 @@ def older(kind: str, x: float, **properties: Any) -> dict[str, Any]:
     return feature(point(x, 10), f"Path{kind}Object", classification={"name": "AMF", "colorRGB": -1}, **properties)
 
 
+@pytest.mark.parametrize("content", [[], {"type": "FeatureCollection", "features": []}])
+def test_a_file_without_objects_has_no_points(tmp_path: Path, content: Any) -> None:
+    found = read_candidates(written(tmp_path, content), SLIDE, points_format="qupath-geojson")
+    assert len(found.table) == 0
+
+
 def test_files_of_older_versions_have_the_kind_where_the_id_belongs(tmp_path: Path) -> None:
     found = read(tmp_path, older("Detection", 10), older("Annotation", 500), older("Cell", 900), older("TMACore", 1300))
     assert found.table["candidate_id"].tolist() == ["1", "2", "3"]

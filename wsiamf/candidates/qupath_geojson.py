@@ -192,7 +192,8 @@ class _Found:
 
     def _figures(self, points: RawPoints, is_cell: NDArray[np.bool_]) -> RawPoints:
         """Of a program's cells only the mitotic figures, as of the other files of such programs."""
-        is_other = is_cell & [label is not None and canonical_label(label) is None for label in points.labels]
+        is_unknown = [label is not None and canonical_label(label) is None for label in points.labels]
+        is_other = is_cell & np.asarray(is_unknown, dtype=np.bool_)
         if len(points) and is_other.all():
             return figures_among(points, (label for label in points.labels if label), self.path)
         return without_cells(points, is_other)
