@@ -15,6 +15,7 @@ from tests.made_review import decided, made_out
 from tests.qupath_checker import check_qupath_geojson
 from wsiamf.cli.main import run
 from wsiamf.config import SetConfig
+from wsiamf.errors import TrainingError
 from wsiamf.export.results import find_results
 from wsiamf.files import sha256_file
 from wsiamf.predictions import read_predictions
@@ -25,7 +26,7 @@ from wsiamf.review.figures import load_figures
 from wsiamf.review.loading import load_review
 from wsiamf.review.worklist_files import read_worklist
 from wsiamf.training.labels import read_labelled_set
-from wsiamf.training.recalibration.representative import picked_as_hard
+from wsiamf.training.recalibration.representative import check_equal_chances, picked_as_hard
 
 A, N, X, U = Answer.AMF, Answer.NMF, Answer.NOT_MITOSIS, Answer.CANNOT_TELL
 ANSWERS = [A, N, N, X, N, U]
@@ -234,6 +235,8 @@ def test_labels_are_read_back_by_training_and_calibration(
     assert ratio == pytest.approx(1 / random["inclusion_probability"].iloc[0], rel=1e-4)
     assert (crops.crops_NSS3.shape[1:], crops.crops_NSS3.std() > 5) == ((128, 128, 3), True)
     assert picked_as_hard(target / "labels.csv") == {}
+    with pytest.raises(TrainingError, match="--random-only"):
+        check_equal_chances(target / "labels.csv")
     added = table[table["kind"] == "added"]
     assert len(added) == 1
     assert added["inclusion_probability"].isna().all()
@@ -247,6 +250,8 @@ def test_labels_are_read_back_by_training_and_calibration(
     assert 0 < len(midog) < len(table)
     assert len(set(rows["inclusion_probability"])) == 1
     assert rows["weight"].tolist() == [1.0] * len(rows)
+
+    check_equal_chances(tmp_path / "midog" / "labels.csv")
 
     assert run(["review", "export", str(out), *options]) == 1
     assert "--overwrite" in capsys.readouterr().err

@@ -452,6 +452,19 @@ class TestPictures:
                 assert shared.get(address).headers["cache-control"] == "no-store", address
 
 
+def shelf_of_numbers(n: int, closed: list[int]) -> SlideShelf:
+    """A shelf of ``n`` slides that are no more than numbers, which stand in ``closed`` once they were closed."""
+
+    class Handle:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def close(self) -> None:
+            closed.append(self.number)
+
+    return SlideShelf([lambda number=number: Handle(number) for number in range(n)])  # type: ignore[misc]
+
+
 class TestShelf:
     def test_few_handles_for_many_threads(self) -> None:
         opened: list[str] = []
@@ -480,16 +493,8 @@ class TestShelf:
 
     def test_the_least_used_slide_is_closed(self) -> None:
         closed: list[int] = []
-
-        class Handle:
-            def __init__(self, number: int) -> None:
-                self.number = number
-
-            def close(self) -> None:
-                closed.append(self.number)
-
         n = OPEN_SLIDES + 2
-        shelf = SlideShelf([lambda number=number: Handle(number) for number in range(n)])  # type: ignore[misc]
+        shelf = shelf_of_numbers(n, closed)
         for number in range(n):
             with shelf.borrow(number):
                 pass
@@ -497,16 +502,8 @@ class TestShelf:
 
     def test_a_slide_that_leaves_the_shelf_while_it_is_waited_for(self) -> None:
         closed: list[int] = []
-
-        class Handle:
-            def __init__(self, number: int) -> None:
-                self.number = number
-
-            def close(self) -> None:
-                closed.append(self.number)
-
         n = OPEN_SLIDES + 1
-        shelf = SlideShelf([lambda number=number: Handle(number) for number in range(n)])  # type: ignore[misc]
+        shelf = shelf_of_numbers(n, closed)
 
         def use() -> None:
             with shelf.borrow(0):
@@ -584,20 +581,20 @@ class TestAnswers:
         assert len(self.answers(client)) == 1
 
     def test_the_same_post_twice_is_kept_once(self, client: TestClient, tmp_path: Path) -> None:
-        assert answer(client, 3, "AMF", nonce="c" * 8) == answer(client, 3, "AMF", nonce="c" * 8, retry=True)
+        assert answer(client, 3, "AMF", nonce="c" * 8) == answer(client, 3, "AMF", nonce="c" * 8)
         assert len(read_decisions(tmp_path / "decisions.sqlite")) == 1
 
     def test_a_post_sent_again_after_a_restart_is_kept_once(self, make: Make, tmp_path: Path) -> None:
         number = answer(make(), 3, "AMF", nonce="d" * 8)
         restarted = make()
         later = answer(restarted, 3, "NMF")  # from another browser
-        assert answer(restarted, 3, "AMF", nonce="d" * 8, retry=True) == number
+        assert answer(restarted, 3, "AMF", nonce="d" * 8) == number
         assert [one["answer"] for one in self.answers(restarted)] == ["NMF"]
         body = {"reader": "Anna", "id": later, "nonce": "e" * 8}
         undone = restarted.post("/api/withdraw", json=body).json()
         again = make()
-        assert again.post("/api/withdraw", json=body | {"retry": True}).json() == undone
-        assert answer(again, 3, "AMF", nonce="d" * 8, retry=True) == number
+        assert again.post("/api/withdraw", json=body).json() == undone
+        assert answer(again, 3, "AMF", nonce="d" * 8) == number
         assert len(read_decisions(tmp_path / "decisions.sqlite")) == 2
 
     def test_two_browsers_see_one_another(self, make: Make) -> None:

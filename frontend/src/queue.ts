@@ -8,8 +8,8 @@ export interface Waiting {
   post: Post;
   /** Where its figure is, in level-0 px. */
   at: { x: number; y: number };
-  /** Whether it was sent before, so that the server may have it already. */
-  retry: boolean;
+  /** Whether it went out before, so that the server may have it already. */
+  sent: boolean;
 }
 
 const FIRST_WAIT_MS = 500;
@@ -49,7 +49,7 @@ export function openQueue(
     left.push(...stored.filter(isOurs));
     store(key, others);
   }
-  set([...left.map((one) => ({ ...one, retry: true })), ...waiting.value]);
+  set([...left.map((one) => ({ ...one, sent: true })), ...waiting.value]);
   void run();
 }
 
@@ -60,14 +60,14 @@ function nonce(): string {
 }
 
 export function enqueue(one: Post, at: { x: number; y: number }): void {
-  set([...waiting.value, { nonce: nonce(), post: one, at, retry: false }]);
+  set([...waiting.value, { nonce: nonce(), post: one, at, sent: false }]);
   void run();
 }
 
 /** Take back this reader's last decision that was never sent; false where there is none. */
 export function dropLastUnsent(reader: string): boolean {
   const last = waiting.value.filter((one) => one.post.body["reader"] === reader).at(-1);
-  if (last === undefined || last.retry || last.nonce === sending) return false;
+  if (last === undefined || last.sent || last.nonce === sending) return false;
   set(waiting.value.filter((one) => one !== last));
   return true;
 }
@@ -106,7 +106,7 @@ async function run(): Promise<void> {
 async function send(one: Waiting): Promise<"done" | "later"> {
   sending = one.nonce;
   try {
-    const { id } = await post({ ...one.post, body: { ...one.post.body, nonce: one.nonce, retry: one.retry } });
+    const { id } = await post({ ...one.post, body: { ...one.post.body, nonce: one.nonce } });
     held.value = null;
     remove(one);
     await onKept(one, id);
@@ -120,7 +120,7 @@ async function send(one: Waiting): Promise<"done" | "later"> {
       return "done";
     }
     held.value = reason(error);
-    set(waiting.value.map((other) => (other.nonce === one.nonce ? { ...other, retry: true } : other)));
+    set(waiting.value.map((other) => (other.nonce === one.nonce ? { ...other, sent: true } : other)));
     return "later";
   } finally {
     sending = null;

@@ -46,8 +46,9 @@ def calibrate(
     from wsiamf.config import SetConfig
     from wsiamf.training.labels import read_labelled_set
     from wsiamf.training.recalibration.calibrate import calibrate_bundle
-    from wsiamf.training.recalibration.representative import picked_as_hard
+    from wsiamf.training.recalibration.representative import check_equal_chances, picked_as_hard
 
+    check_equal_chances(labels)
     parent = open_bundle(model)
     manifest = SetConfig(
         kind="manifest", path=str(labels.absolute()), crops=str(crops.absolute()) if crops else None, use="test"

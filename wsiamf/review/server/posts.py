@@ -30,7 +30,6 @@ class Post(BaseModel):
 
     reader: Annotated[str, Field(min_length=1, max_length=100)]
     nonce: Annotated[str, Field(min_length=8, max_length=64)]
-    retry: bool = False
 
 
 class _Answering(Post):

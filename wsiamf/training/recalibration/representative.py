@@ -41,6 +41,25 @@ def picked_as_hard(labels: Path) -> dict[str, float]:
     return signs
 
 
+def check_equal_chances(labels: Path) -> None:
+    """Refuse labels of a review's whole worklist, in which picked figures stand beside figures drawn at random.
+
+    Args:
+        labels: A manifest; ``wsiamf review export`` gives it a column ``inclusion_probability``, empty for figures that nobody
+            drew.
+
+    Raises:
+        TrainingError: The figures were not drawn with one probability.
+    """
+    rows = pd.read_csv(labels, dtype=str, keep_default_na=False)
+    chances = set(rows.get("inclusion_probability", pd.Series(dtype=str)))
+    if len(chances) > 1:
+        raise TrainingError(
+            f"{labels}: these figures were not drawn with one probability (column inclusion_probability), so that calibration "
+            "and error rates of these would be wrong for a slide; `wsiamf review export --random-only` writes those that were."
+        )
+
+
 def check_representative(table: pd.DataFrame, spec: ModelSpec, marked: Mapping[str, float]) -> float:
     """Refuse labelled figures that are hard cases only; warn where most of them are.
 
