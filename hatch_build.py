@@ -26,7 +26,7 @@ FRONT_END = ROOT / "frontend"
 STATIC = ROOT / "wsiamf" / "review" / "static"
 STAMP = STATIC / "build.json"
 REQUIRE = "WSIAMF_REQUIRE_FRONTEND"
-OLDEST_NODE = (20, 19)  # Vite's
+NODES = "20.19, or 22.12 or newer"  # Vite's
 
 _BUNDLED = ("openseadragon", "preact", "@preact/signals", "@preact/signals-core")
 
@@ -42,7 +42,7 @@ class FrontEndHook(BuildHookInterface):  # type: ignore[misc, valid-type, unused
 
 
 def build_front_end() -> None:
-    """Build the page if its sources are newer than what was built.
+    """Build the page if its sources are not those of which the present one was built.
 
     Raises:
         SystemExit: ``WSIAMF_REQUIRE_FRONTEND=1`` and it cannot be built, or the build fails.
@@ -53,8 +53,8 @@ def build_front_end() -> None:
     if built_hash() == wanted:
         return None
     npm = shutil.which("npm")
-    if npm is None or not _node_is_new_enough():
-        return _missing(f"Node.js {OLDEST_NODE[0]}.{OLDEST_NODE[1]} or newer is not installed")
+    if npm is None or not _has_node():
+        return _missing(f"Node.js {NODES} is not installed")
     _run(npm, "ci", "--no-audit", "--no-fund")
     _run(npm, "run", "build")
     (STATIC / "licenses.txt").write_text(_licenses(), "utf-8")
@@ -88,13 +88,16 @@ def _sources() -> list[Path]:
     ]
 
 
-def _node_is_new_enough() -> bool:
+def _has_node() -> bool:
     node = shutil.which("node")
     if node is None:
         return False
     said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
     numbers = said.strip().removeprefix("v").split(".")[:2]
-    return len(numbers) == 2 and all(map(str.isdecimal, numbers)) and tuple(map(int, numbers)) >= OLDEST_NODE
+    if len(numbers) != 2 or not all(map(str.isdecimal, numbers)):
+        return False
+    version = tuple(map(int, numbers))
+    return (20, 19) <= version < (21, 0) or version >= (22, 12)
 
 
 def _licenses() -> str:

@@ -116,7 +116,7 @@ def _random_tiles(pyramid: Pyramid, rng: np.random.Generator) -> Iterator[tuple[
 
 
 def time_page(link: str) -> dict[str, Any]:
-    """Milliseconds of frames while the slide is dragged, and from the click on a case to all of its slide being seen."""
+    """Milliseconds of frames while the slide is dragged, and from the choice of a slide to all of its slide being seen."""
     with sync_playwright() as playwright:
         playwright.selectors.set_test_id_attribute("data-test")
         executable = shutil.which("chromium") or "/usr/bin/chromium"

@@ -61,6 +61,8 @@ def wsiamf_lines() -> list[str]:
     for page in PAGES:
         calls += re.findall(r'--wrap "(wsiamf [^"]*)"', text_of(page))
         calls += re.findall(r"`(wsiamf [a-z]+ [^`]*)`", text_of(page))
+    readme = "\n".join(re.findall(r"```sh\n(.*?)```", (DOCS.parent / "README.md").read_text("utf-8"), flags=re.DOTALL))
+    calls += [line.split(" # ")[0].strip() for line in readme.replace("\\\n", " ").splitlines()]
     script = (DOCS / "slurm_array.sh").read_text("utf-8").replace("\\\n", " ")
     calls += re.findall(r"exec (wsiamf .*)", script)
     return sorted({call for call in calls if call.startswith("wsiamf ") and not call.startswith("wsiamf -")})

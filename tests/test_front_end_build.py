@@ -72,15 +72,36 @@ def test_a_build_without_its_page_is_none(hook: ModuleType) -> None:
 def test_without_node(hook: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     without_node(hook, monkeypatch)
     hook.build_front_end()
-    assert "Node.js 20.19 or newer is not installed" in capsys.readouterr().err
+    assert "Node.js 20.19, or 22.12 or newer is not installed" in capsys.readouterr().err
     monkeypatch.setenv(hook.REQUIRE, "1")
     with pytest.raises(SystemExit, match=hook.REQUIRE):
         hook.build_front_end()
 
 
+@pytest.mark.parametrize(
+    ("version", "enough"),
+    [
+        ("v20.18.3", False),
+        ("v20.19.0", True),
+        ("v21.7.0", False),
+        ("v22.11.0", False),
+        ("v22.12.0", True),
+        ("v24.0.1", True),
+    ],
+)
+def test_which_node_will_do(
+    hook: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, enough: bool
+) -> None:
+    node = tmp_path / "node"
+    node.write_text(f"#!/bin/sh\necho {version}\n")
+    node.chmod(0o755)
+    monkeypatch.setattr(hook.shutil, "which", lambda _name: str(node))
+    assert hook._has_node() is enough
+
+
 def test_a_failed_build_is_an_error(hook: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hook.shutil, "which", lambda _name: "/bin/false")
-    monkeypatch.setattr(hook, "_node_is_new_enough", lambda: True)
+    monkeypatch.setattr(hook, "_has_node", lambda: True)
     with pytest.raises(SystemExit, match="npm ci"):
         hook.build_front_end()
 

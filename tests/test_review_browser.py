@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.served_review import REQUIRED, TOKEN, made_out, page_files, serving, worklist_of
+from wsiamf.export.results import find_results
 from wsiamf.review.applying import apply_review
 from wsiamf.review.decisions import DecisionStore, read_decisions
 from wsiamf.review.places import ReviewPlaces
@@ -113,7 +114,7 @@ def serve(out: Path, browser: Browser) -> Iterator[Serve]:
 
         def served(*, host: str = "127.0.0.1", **options: Any) -> Review:
             store = stack.enter_context(DecisionStore(ReviewPlaces(out).decisions))
-            board = Board(out, store, worklist=worklist_of(out), **options)
+            board = Board(out, find_results(out), store, worklist=worklist_of(out), **options)
             port = stack.enter_context(serving(make_app(board, page_files(), token=TOKEN, hosts=HostNames({host}))))
             reviews.append(Review(port, browser, stack, host))
             return reviews[-1]

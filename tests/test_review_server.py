@@ -78,7 +78,7 @@ Make = Callable[..., TestClient]
 def shared(out: Path, page: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """One client for all tests that keep nothing."""
     with DecisionStore(tmp_path_factory.mktemp("shared") / "decisions.sqlite") as store:
-        app = make_app(Board(out, store, worklist=worklist_of(out)), page, token=TOKEN)
+        app = make_app(Board(out, find_results(out), store, worklist=worklist_of(out)), page, token=TOKEN)
         with TestClient(app, base_url=ORIGIN, headers={"Origin": ORIGIN}) as client:
             assert client.get("/", params={"token": TOKEN}).status_code == 200
             yield client
@@ -113,7 +113,7 @@ def make(out: Path, page: dict[str, Path], tmp_path: Path) -> Iterator[Make]:
             *, enter: bool = True, folder: Path = out, slides: tuple[Path, ...] = (), **options: Any
         ) -> TestClient:
             store = stack.enter_context(DecisionStore(tmp_path / "decisions.sqlite"))
-            board = Board(folder, store, worklist=worklist_of(folder), **options)
+            board = Board(folder, find_results(folder), store, worklist=worklist_of(folder), **options)
             app = make_app(board, page, token=TOKEN, slide_folders=slides)
             client = stack.enter_context(TestClient(app, base_url=ORIGIN, headers={"Origin": ORIGIN}))
             if enter:
@@ -483,6 +483,7 @@ class TestShelf:
         def use(_: int) -> None:
             with shelf.borrow(0):
                 assert lent.acquire(blocking=False), "more handles lent than there are"
+                time.sleep(0.002)  # so that the others come meanwhile
                 lent.release()
 
         with ThreadPoolExecutor(16) as pool:
@@ -724,7 +725,7 @@ class TestWhatIsShown:
 
     def test_without_a_worklist_the_first_by_rank(self, out: Path, tmp_path: Path) -> None:
         with DecisionStore(tmp_path / "d.sqlite") as store:
-            board = Board(out, store, worklist=None)
+            board = Board(out, find_results(out), store, worklist=None)
             ranks = [board.case(board.row_of(int(row[0]), int(row[1])) or 0)["rank"] for row in board.worklist("Anna")]
         assert ranks == sorted(ranks)
         assert len(ranks) == len(board.figures)
@@ -734,7 +735,7 @@ class TestWhatIsShown:
         drawn.table.loc[0, "uuid"] = "none"
         command = f"wsiamf review worklist {out} --review-budget 30 --seed 0 --overwrite"
         with DecisionStore(tmp_path / "d.sqlite") as store, pytest.raises(ReviewError, match=re.escape(command)):
-            Board(out, store, worklist=drawn)
+            Board(out, find_results(out), store, worklist=drawn)
 
     def test_a_worklist_from_before_figures_were_added(
         self, out: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -745,15 +746,17 @@ class TestWhatIsShown:
         drawn = make_worklist(fewer, budget=20, seed=3)
         write_worklist(drawn, copied)
         with DecisionStore(tmp_path / "d.sqlite") as store:
-            assert Board(copied, store, worklist=worklist_of(copied)).session()["redraw"] is None
-            assert Board(copied, store, worklist=None).session()["redraw"] is None
+            assert Board(copied, find_results(copied), store, worklist=worklist_of(copied)).session()["redraw"] is None
+            assert Board(copied, find_results(copied), store, worklist=None).session()["redraw"] is None
             assert caplog.text == ""
-            redraw = Board(copied, store, worklist=drawn).session()["redraw"]
+            redraw = Board(copied, find_results(copied), store, worklist=drawn).session()["redraw"]
             command = f"wsiamf review worklist {copied} --review-budget 20 --seed 3 --overwrite"
             assert command in caplog.text
             assert redraw == command.replace(str(copied), "OUT")
             assert run(command.split()[1:]) == 0  # what is said helps
-            assert Board(copied, store, worklist=read_worklist(copied)).session()["redraw"] is None
+            assert (
+                Board(copied, find_results(copied), store, worklist=read_worklist(copied)).session()["redraw"] is None
+            )
 
 
 class TestBlinding:

@@ -177,6 +177,11 @@ class DecisionStore:
         with self._lock, _sqlite_errors(self.path):
             return _read(self._connection)
 
+    def revision(self) -> int:
+        """Number of the last row, answer or withdrawal; 0 where there is none."""
+        with self._lock, _sqlite_errors(self.path):
+            return int(self._connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
+
     def decisions(self) -> list[Decision]:
         """Every answer ever given, in order; those taken back say so."""
         return decisions_of(self.events())

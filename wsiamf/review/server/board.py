@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wsiamf.errors import ReviewError
-from wsiamf.export.results import SlideResult, find_results
+from wsiamf.export.results import SlideResult
 from wsiamf.review.answers import ADDED, FIGURE, Answer, Decision
 from wsiamf.review.attaching import attach
 from wsiamf.review.counting import count
@@ -42,26 +42,27 @@ class Board:
 
     Args:
         out: Folder of results.
+        results: Of ``find_results(out)``.
         store: The decisions.
         worklist: In the order of review; None where none was made: the first figures by rank are listed then.
         blinded: Whether readers must not see calls, ranks, reasons and one another.
         adjudicator: The reader who decides where the others have no majority.
 
     Raises:
-        ExportError: There are no results.
-        ReviewError: They cannot be read, or the worklist names figures that are not among them.
+        ReviewError: The results cannot be read, or the worklist names figures that are not among them.
     """
 
     def __init__(
         self,
         out: Path,
+        results: list[SlideResult],
         store: DecisionStore,
         *,
         worklist: Worklist | None,
         blinded: bool = False,
         adjudicator: str | None = None,
     ) -> None:
-        self.results: list[SlideResult] = find_results(out)
+        self.results = results
         self.store = store
         self.blinded = blinded
         self.adjudicator = adjudicator
@@ -85,6 +86,7 @@ class Board:
             self._flags[:] = 0
         self._lock = threading.Lock()
         self._settled: tuple[int, Settled] | None = None
+        self._counted: tuple[Settled, dict[str, Any]] | None = None
 
     @property
     def review_id(self) -> str:
@@ -153,14 +155,9 @@ class Board:
             "inclusion_probability": _plain(self._probabilities.iloc[row]),
         }
 
-    def revision(self) -> int:
-        """Number of the last row of the decisions file."""
-        events = self.store.events()
-        return events[-1].event_id if events else 0
-
     def shown_revision(self, reader: str) -> int:
-        """What a reader may know of ``revision``: blinded, how often she herself has answered or taken back."""
-        return len(self._own_rows(reader)) if self.blinded else self.revision()
+        """What a reader may know of the file's revision: blinded, how often she herself has answered or taken back."""
+        return len(self._own_rows(reader)) if self.blinded else self.store.revision()
 
     def shown_number(self, number: int, reader: str) -> int:
         """Number of a row of the decisions file as its reader is told it: blinded, it counts her own rows alone."""
@@ -189,7 +186,11 @@ class Board:
 
     def counts(self) -> dict[str, Any]:
         """The counts of ``counting.count``, as ``wsiamf review apply`` has them."""
-        return count(self.settled())
+        settled = self.settled()
+        with self._lock:
+            if self._counted is None or self._counted[0] is not settled:
+                self._counted = settled, count(settled)
+            return self._counted[1]
 
     def disputes(self) -> list[dict[str, Any]]:
         """Figures on which readers have no majority, the adjudicator's own answer beside each."""
@@ -208,7 +209,7 @@ class Board:
     def settled(self) -> Settled:
         """Every figure's label now; worked out once for each state of the decisions file."""
         with self._lock:
-            revision = self.revision()
+            revision = self.store.revision()
             if self._settled is None or self._settled[0] != revision:
                 settled = settle(
                     self.figures, self.store.current(), adjudicator=self.adjudicator, empty_slides=self._empty

@@ -30,7 +30,7 @@ def built_files(folder: Path = STATIC) -> dict[str, Path]:
     """
     if not (folder / "index.html").is_file():
         raise ReviewError(
-            "the review page is not built: install Node.js 20.19 or newer (https://nodejs.org), then wsiamf again "
+            "the review page is not built: install Node.js 20.19, or 22.12 or newer (https://nodejs.org), then wsiamf again "
             "(pip install -e . in a checkout), or take a release, which holds it."
         )
     plain = (path for path in sorted(folder.rglob("*")) if path.suffix in CONTENT_TYPES and _is_plain(path, folder))

@@ -1,7 +1,8 @@
 """Who may ask: the host's name, the token in the link, the cookie it is exchanged for, and where a post comes from.
 
 The server holds patients' slides, and any page that the same browser has open can send it requests. So a request needs a
-cookie that only the printed link gives and that the browser never sends along from elsewhere (SameSite=Strict); a post needs
+cookie that only the printed link gives and that the browser never sends along from another site (SameSite=Strict; cookies know
+no ports, so that another server under this host name is sent it too); a post needs
 this server's own Origin; and a name that is not this machine's is refused, so that a foreign name which resolves to this
 address (DNS rebinding) leads nowhere.
 """

@@ -69,12 +69,12 @@ def serve_review(
         if not folder.is_dir():
             raise ReviewError(f"{folder}: no such folder of slides; correct --slides.")
     places = check_out(out)
-    find_results(out)  # before anything is written
+    results = find_results(out)  # before anything is written
     worklist = _worklist(places)
     with listening_again(host, port, places) as listener, DecisionStore(places.decisions) as store:
         if port or not _kept_port(places):
             _keep_port(places, listener)
-        board = Board(out, store, worklist=worklist, blinded=blinded, adjudicator=adjudicator)
+        board = Board(out, results, store, worklist=worklist, blinded=blinded, adjudicator=adjudicator)
         token = secrets.token_urlsafe(32)
         names = host_names(host)
         app = make_app(board, files, token=token, hosts=names, reader=reader, slide_folders=slide_folders)

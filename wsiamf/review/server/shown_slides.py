@@ -67,7 +67,11 @@ def region_outlines(result: SlideResult) -> tuple[list[list[list[float]]], str]:
     if recorded is None:
         return [], "the whole tissue was counted"
     path = Path(recorded)
-    if not path.is_file() or sha256_file(path) != result.record["regions"]["sha256"]:
+    try:
+        is_unchanged = path.is_file() and sha256_file(path) == result.record["regions"]["sha256"]
+    except OSError as error:
+        return [], f"{path.name} cannot be read: {error.strerror}"
+    if not is_unchanged:
         return [], f"{path.name} was moved or changed since the slide was screened"
     options = result.record["options"]
     try:
