@@ -53,7 +53,7 @@ _OF_THE_EXTRA: Final = frozenset({"http", "https", "s3", "s3a"})
 T = TypeVar("T")
 
 
-class _NoRangesError(Exception):
+class NoRangesError(Exception):
     """The server answers with the whole file where a part is asked for."""
 
 
@@ -147,10 +147,10 @@ class RemoteFile(RemoteRanges):
     def _find(self) -> int:
         """Bytes in all; of a web server's file the first block as well, since one request gives both."""
         if self._url.protocol in WEB:
-            size, data = _wait(self.fs, _first_block, self.fs, self.path)
+            size, data = _wait(self.fs, _head, self.fs, self.path, _BLOCK)
             self._keep(0, data)
             return int(size)
-        info = _wait(self.fs, self.fs._info, self.path) if _is_async(self.fs) else self.fs.info(self.path)
+        info = _info(self.fs, self.path)
         if info["type"] != "file":
             raise IsADirectoryError("it is a folder")
         return int(info["size"])
@@ -161,7 +161,7 @@ class RemoteFile(RemoteRanges):
         else:
             data = fetch(self.fs, self.path, start, end)
         if len(data) > end - start:
-            raise _NoRangesError
+            raise NoRangesError
         if len(data) < end - start:
             raise _ShortError(f"{len(data):,} of {end - start:,} bytes came")
         return data
@@ -269,15 +269,15 @@ def options(url: Url) -> dict[str, Any]:
     }
 
 
-async def _first_block(fs: Any, path: str) -> tuple[int, bytes]:
-    """Size and first block of a web server's file. A HEAD request would not do: addresses may be signed for GET alone."""
-    async with _asked(fs, path, 0, _BLOCK) as response:
+async def _head(fs: Any, path: str, count: int) -> tuple[int, bytes]:
+    """Size and first bytes of a web server's file. A HEAD request would not do: addresses may be signed for GET alone."""
+    async with _asked(fs, path, 0, count) as response:
         total = _TOTAL.fullmatch(response.headers.get("Content-Range", ""))
         if total is None:
-            raise _NoRangesError
-        size, data = int(total[1]), await _body(response, _BLOCK)
-    if len(data) != min(size, _BLOCK):
-        raise _ShortError(f"{len(data):,} of {min(size, _BLOCK):,} bytes came")
+            raise NoRangesError
+        size, data = int(total[1]), await _body(response, count)
+    if len(data) != min(size, count):
+        raise _ShortError(f"{len(data):,} of {min(size, count):,} bytes came")
     return size, data
 
 
@@ -295,7 +295,7 @@ async def _asked(fs: Any, path: str, start: int, end: int) -> AsyncIterator[Any]
     async with session.get(fs.encode_url(path), headers=headers) as response:
         response.raise_for_status()
         if response.status != _PARTIAL:
-            raise _NoRangesError
+            raise NoRangesError
         yield response
 
 
@@ -305,7 +305,7 @@ async def _body(response: Any, count: int) -> bytes:
     while len(data) <= count and (piece := await response.content.read(count + 1 - len(data))):
         data += piece
     if len(data) > count:
-        raise _NoRangesError
+        raise NoRangesError
     return bytes(data)
 
 
@@ -316,6 +316,28 @@ def fetch(fs: Any, path: str, start: int | None = None, end: int | None = None) 
     if _is_async(fs):
         return bytes(_wait(fs, fs._cat_file, path, start=start, end=end))
     return bytes(fs.cat_file(path, start=start, end=end))
+
+
+def ends(url: Url, fs: Any, path: str, size: int | None) -> tuple[int, bytes, bytes]:
+    """Size of an object, its first and its last ``FINGERPRINT_END`` bytes; fails as ``fetch``.
+
+    Raises:
+        NoRangesError: Its server serves no parts of files.
+    """
+    is_web = url.protocol in WEB
+    if is_web:
+        size, head = _wait(fs, _head, fs, path, FINGERPRINT_END)
+    else:
+        size = int(_info(fs, path)["size"]) if size is None else size
+        head = fetch(fs, path, 0, min(size, FINGERPRINT_END))
+    if size <= FINGERPRINT_END:
+        return size, head, head
+    start = size - FINGERPRINT_END
+    return size, head, _wait(fs, _range, fs, path, start, size) if is_web else fetch(fs, path, start, size)
+
+
+def _info(fs: Any, path: str) -> Any:
+    return _wait(fs, fs._info, path) if _is_async(fs) else fs.info(path)
 
 
 def _wait(fs: Any, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -329,12 +351,17 @@ def _is_async(fs: Any) -> bool:
 
 def may_pass(error: Exception) -> bool:
     """Whether another try may do better."""
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | _NoRangesError | ImportError):
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NoRangesError | ImportError):
         return False
     if type(error).__name__ in _NO_CREDENTIALS:
         return False
     status = _status(error)
     return status is None or status >= _FIRST_SERVER_FAULT or status in _WORTH_ANOTHER_TRY
+
+
+def is_denied(error: Exception) -> bool:
+    """Whether a store refuses to show what was asked for, which some do of what is not there."""
+    return isinstance(error, PermissionError) or _status(error) in _DENIED
 
 
 def _status(error: Exception) -> int | None:
@@ -348,7 +375,7 @@ def refusal(url: Url, done: str, error: Exception) -> SlideNotFoundError | Slide
     status = _status(error)
     if isinstance(error, FileNotFoundError) or status in _NOT_THERE:
         return SlideNotFoundError(f"{url}: no such slide at this address; check it.")
-    if isinstance(error, PermissionError) or status in _DENIED:
+    if is_denied(error):
         code = f" (HTTP {status})" if status else ""
         return SlideReadError(
             f"{url}: access is denied{code}, or there is no such slide; check the address, and the credentials or whether a "
@@ -359,7 +386,7 @@ def refusal(url: Url, done: str, error: Exception) -> SlideNotFoundError | Slide
             f"{url}: no credentials for this store were found; name them (AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY), or set FSSPEC_S3='{\"anon\": true}' for a public one."
         )
-    if isinstance(error, _NoRangesError):
+    if isinstance(error, NoRangesError):
         return SlideReadError(
             f"{url}: its server serves whole files only (no range requests); copy the slide to a local disk first."
         )

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from wsiamf.slides.interface import Tiles
 
-_AT_ONCE: Final = 16
+AT_ONCE: Final = 16
 """Requests of one reading under way: what hides the time of an answer, and what servers take without complaint."""
 
 T = TypeVar("T")
@@ -26,5 +26,5 @@ def work_through(tiles: Tiles, work: Callable[[T], R], items: Sequence[T]) -> It
     if not tiles.waits or len(items) < 2:
         yield from map(work, items)
         return
-    with ThreadPoolExecutor(min(_AT_ONCE, len(items)), thread_name_prefix="wsiamf-wait") as pool:
+    with ThreadPoolExecutor(min(AT_ONCE, len(items)), thread_name_prefix="wsiamf-wait") as pool:
         yield from pool.map(work, items)
