@@ -10,10 +10,9 @@ import asyncio
 import logging
 import re
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from threading import Lock
+from threading import BoundedSemaphore
 from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import fsspec
@@ -24,6 +23,8 @@ from wsiamf.addresses import Url
 from wsiamf.errors import SlideError, SlideNotFoundError, SlideReadError, UnsupportedSlideError
 from wsiamf.files import FINGERPRINT_END, fingerprint_of_ends
 from wsiamf.slides.byte_ranges import RemoteRanges
+from wsiamf.slides.kept_blocks import KeptBlocks
+from wsiamf.slides.waiting import AT_ONCE
 
 _log = logging.getLogger(__name__)
 
@@ -75,8 +76,8 @@ class RemoteFile(RemoteRanges):
 
     def __init__(self, url: Url) -> None:
         self._url = url
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._lock = Lock()
+        self._blocks = KeptBlocks(self._read_anew, _BLOCK, _KEPT_BLOCKS)
+        self._turns = BoundedSemaphore(AT_ONCE)
         self._lost: SlideError | None = None
         self.fs, self.path = file_system(url)
         self._size = self._try("opened", self._find)
@@ -90,28 +91,23 @@ class RemoteFile(RemoteRanges):
         return self._size
 
     def read(self, offset: int, count: int) -> bytes:
+        end = min(offset + count, self._size)
         if self._size <= _KEPT_BLOCKS * _BLOCK:  # a small file, all of which can be kept: no tile is asked for twice
-            return self.read_kept(offset, offset + count)
-        return self._read_anew(offset, count)
+            return self.read_kept(offset, end)
+        return self._read_anew(offset, end)
 
     def read_kept(self, start: int, end: int) -> bytes:
-        """Bytes from ``start`` to ``end``, through blocks that are kept; those that are missing come in one request."""
+        """Bytes from ``start`` to ``end``, through blocks that are kept."""
         end = min(end, self._size)
-        if start >= end:
-            return b""
-        first, last = start // _BLOCK, (end - 1) // _BLOCK
-        with self._lock:
-            self._fill(first, last)
-            data = b"".join(self._blocks[number] for number in range(first, last + 1))
-            for number in range(first, last + 1):
-                self._blocks.move_to_end(number)
-            while len(self._blocks) > _KEPT_BLOCKS:
-                self._blocks.popitem(last=False)
-        return data[start - first * _BLOCK : end - first * _BLOCK]
+        try:
+            return self._blocks.read(start, end) if start < end else b""
+        except SlideError as error:
+            self._lost = error
+            raise
 
-    def _read_anew(self, offset: int, count: int) -> bytes:
-        end = min(offset + count, self._size)
-        return self._try("read", lambda: self._fetch(offset, end)) if offset < end else b""
+    def _read_anew(self, start: int, end: int) -> bytes:
+        end = min(end, self._size)
+        return self._try("read", lambda: self._fetch(start, end)) if start < end else b""
 
     def raise_lost(self) -> None:
         """Raise if a kept reading failed since the last call: what parses a header may pass over it."""
@@ -130,25 +126,11 @@ class RemoteFile(RemoteRanges):
         tail = self.read_kept(max(0, self._size - FINGERPRINT_END), self._size)
         return fingerprint_of_ends([(self._size, head, tail)])
 
-    def _fill(self, first: int, last: int) -> None:
-        missing = [number for number in range(first, last + 1) if number not in self._blocks]
-        if not missing:
-            return
-        try:
-            self._keep(missing[0], self._read_anew(missing[0] * _BLOCK, (missing[-1] + 1 - missing[0]) * _BLOCK))
-        except SlideError as error:
-            self._lost = error
-            raise
-
-    def _keep(self, first: int, data: bytes) -> None:
-        for number in range(-(-len(data) // _BLOCK)):
-            self._blocks[first + number] = data[number * _BLOCK : (number + 1) * _BLOCK]
-
     def _find(self) -> int:
         """Bytes in all; of a web server's file the first block as well, since one request gives both."""
         if self._url.protocol in WEB:
             size, data = _wait(self.fs, _head, self.fs, self.path, _BLOCK)
-            self._keep(0, data)
+            self._blocks.put(data)
             return int(size)
         info = _info(self.fs, self.path)
         if info["type"] != "file":
@@ -156,10 +138,11 @@ class RemoteFile(RemoteRanges):
         return int(info["size"])
 
     def _fetch(self, start: int, end: int) -> bytes:
-        if self._url.protocol in WEB:
-            data = bytes(_wait(self.fs, _range, self.fs, self.path, start, end))
-        else:
-            data = fetch(self.fs, self.path, start, end)
+        with self._turns:
+            if self._url.protocol in WEB:
+                data = bytes(_wait(self.fs, _range, self.fs, self.path, start, end))
+            else:
+                data = fetch(self.fs, self.path, start, end)
         if len(data) > end - start:
             raise NoRangesError
         if len(data) < end - start:

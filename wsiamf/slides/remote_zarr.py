@@ -47,14 +47,17 @@ class _PatientStore(FsspecStore):
     """A store whose readings are tried again, and whose errors hold no credentials."""
 
     url: Url
+    turns: asyncio.Semaphore
+    """Shared by the stores of one slide and its duplicates."""
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         """As of the store; None where there is no such key, and where metadata are denied: so some stores say the same."""
         for pause in (*remote_file.PAUSES_S, None):
             try:
-                found = await asyncio.wait_for(super().get(key, prototype, byte_range), remote_file.TIMEOUT_S)
+                async with self.turns:
+                    found = await asyncio.wait_for(super().get(key, prototype, byte_range), remote_file.TIMEOUT_S)
                 if found is not None and len(found) > _asked_for(byte_range):
-                    raise NoRangesError  # noqa: TRY301 - worded below, as all that fails
+                    raise NoRangesError
                 return found
             except Exception as error:  # noqa: BLE001 - each protocol's package has errors of its own
                 if is_denied(error) and key.rpartition("/")[2] in _METADATA:
@@ -82,14 +85,14 @@ def open_remote_zarr(url: Url, given: Resolution | None) -> Slide:
         SlideReadError: It cannot be reached or may not be read.
     """
     url = _root(url)
-    open_group = partial(_open_group, url, _zarr_format(url))
+    open_group = _group_opener(url)
     return ZarrSlide(url, given, open_group=open_group, fingerprint_store=partial(_fingerprint, url, open_group))
 
 
 def remote_zarr_fingerprint(url: Url) -> str:
     """``Slide.fingerprint`` of an OME-Zarr picture at an address; errors as of ``open_remote_zarr``."""
     url = _root(url)
-    return _fingerprint(url, partial(_open_group, url, _zarr_format(url)))
+    return _fingerprint(url, _group_opener(url))
 
 
 def _root(url: Url) -> Url:
@@ -118,9 +121,13 @@ def _zarr_format(url: Url) -> int:
     raise refused
 
 
-def _open_group(url: Url, zarr_format: int) -> zarr.Group:
+def _group_opener(url: Url) -> OpenGroup:
+    return partial(_open_group, url, _zarr_format(url), asyncio.Semaphore(AT_ONCE))
+
+
+def _open_group(url: Url, zarr_format: int, turns: asyncio.Semaphore) -> zarr.Group:
     store = cast(_PatientStore, _PatientStore.from_url(url.full, storage_options=options(url), read_only=True))
-    store.url = url
+    store.url, store.turns = url, turns
     return zarr.open_group(store, mode="r", zarr_format=zarr_format, use_consolidated=False)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 from wsiamf.slides.interface import Tiles
 
 AT_ONCE: Final = 16
-"""Requests of one reading under way: what hides the time of an answer, and what servers take without complaint."""
+"""Requests of one slide under way, whatever reads it: what hides the time of an answer, and what servers take without
+complaint."""
 
 T = TypeVar("T")
 R = TypeVar("R")
