@@ -100,6 +100,29 @@ class TestNdpiInMemory(SlideContract):
         assert slide.properties["openslide.objective-power"] == "40"
 
 
+def write_ndpi_levels(path: Path, restart_blocks: tuple[int, ...]) -> Path:
+    """An NDPI of levels with a restart marker every so many blocks; of 0 there are none, so that a level is no tiles."""
+    levels = halves(coordinate_coded(256, 192), len(restart_blocks))
+    streams = [jpeg_stream(level, restart_blocks=n) for level, n in zip(levels, restart_blocks, strict=True)]
+    sizes = [(level.shape[1], level.shape[0]) for level in levels]
+    return write_ndpi(path, list(zip(streams, sizes, strict=True)))
+
+
+def test_an_ndpi_is_read_without_its_levels_that_are_no_tiles(tmp_path: Path) -> None:
+    path = write_ndpi_levels(tmp_path / "a.ndpi", (8, 0, 8))
+    with open_slide(put_in_memory(path, "ndpi/a.ndpi")) as slide, open_slide(path) as local:
+        assert slide.level_dimensions == ((256, 192), (64, 48))
+        for level, of_local in enumerate((0, 2)):
+            size = slide.level_dimensions[level]
+            assert np.array_equal(slide.read_region((0, 0), level, size), local.read_region((0, 0), of_local, size))
+
+
+def test_an_ndpi_whose_finest_level_is_no_tiles_is_for_a_local_disk(tmp_path: Path) -> None:
+    path = write_ndpi_levels(tmp_path / "b.ndpi", (0, 8))
+    with pytest.raises(UnsupportedSlideError, match="level 0 is not in tiles.*copy it to a local disk"):
+        open_slide(put_in_memory(path, "ndpi/b.ndpi"))
+
+
 @pytest.mark.parametrize(
     ("write", "name", "maker"),
     [
