@@ -119,7 +119,7 @@ def test_an_ndpi_is_read_without_its_levels_that_are_no_tiles(tmp_path: Path) ->
 
 def test_an_ndpi_whose_finest_level_is_no_tiles_is_for_a_local_disk(tmp_path: Path) -> None:
     path = write_ndpi_levels(tmp_path / "b.ndpi", (0, 8))
-    with pytest.raises(UnsupportedSlideError, match="level 0 is not in tiles.*copy it to a local disk"):
+    with pytest.raises(UnsupportedSlideError, match=r"level 0 is not in tiles.*copy it to a local disk"):
         open_slide(put_in_memory(path, "ndpi/b.ndpi"))
 
 

@@ -19,7 +19,7 @@ _MOST_CHUNKS_READ: Final = 256
 
 
 def slide_fingerprint(path: Path, vendor: str, properties: Mapping[str, str]) -> str:
-    """Hex sha256 that names a slide's content, whatever its file is called; arguments as of ``slide_parts``.
+    """Hex sha256 that names a slide's content, whatever its file is called; arguments as of ``slide_parts``, or ``OME_ZARR``.
 
     Raises:
         OSError: A folder or file cannot be read.
@@ -71,7 +71,7 @@ def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[
 
     Args:
         path: The file or folder that was opened.
-        vendor: OpenSlide's vendor word, or ``OME_ZARR``.
+        vendor: OpenSlide's vendor word.
         properties: Under OpenSlide's keys; DICOM's series is named there.
 
     Raises:
@@ -81,8 +81,6 @@ def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[
         return [path, *_files_in(path.with_suffix(""))]
     if vendor == "dicom":
         return _dicom_parts(path, properties.get("dicom.SeriesInstanceUID", ""))
-    if vendor == OME_ZARR:
-        return _files_in(path)
     if vendor == "hamamatsu" and path.suffix.lower() in {".vms", ".vmu"}:
         return [path, *_named_in(path)]
     return [path]
