@@ -67,7 +67,7 @@ def test_a_web_servers_slide_is_read_by_ranges(server: WebServer) -> None:
 
 
 def test_a_name_with_a_space_written_either_way(server: WebServer) -> None:
-    for written in ("/dir/b c.tiff", "/dir/b%20c.tiff"):
+    for written in ("/dir/b c.tiff", "/dir/b%20c.tiff", "/dir/b c.tiff?sig=a%2Fb", "/dir/b%20c.tiff?sig=a%2Fb"):
         server.files["/dir/b%20c.tiff"] = server.files["/dir/b c.tiff"]  # as it reaches the server
         with open_slide(server.url(written)) as slide:
             assert slide.name == "b c.tiff"
@@ -105,6 +105,15 @@ def test_nothing_at_the_address(server: WebServer) -> None:
     assert len(server.requests) == 1
     with pytest.raises(FileNotFoundError):
         read_fingerprint("memory://nothing/there.svs")
+
+
+def test_a_file_that_goes_is_said_to_be_gone_by_its_fingerprint(server: WebServer) -> None:
+    server.files["/a.tiff"] += bytes(1 << 21)  # so that the ends are not kept from its opening
+    with open_slide(server.url("/a.tiff")) as slide:
+        del server.files["/a.tiff"]
+        with pytest.raises(SlideNotFoundError) as caught:
+            _ = slide.fingerprint
+    assert str(caught.value) == f"{server.url('/a.tiff')}: no such slide at this address; check it."
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.addresses import Address
-from wsiamf.errors import SlideReadError
+from wsiamf.errors import SlideError, SlideReadError
 from wsiamf.geometry import Bounds
 from wsiamf.slides.interface import Slide, TileGrid, Tiles
 from wsiamf.slides.parts import slide_fingerprint
@@ -93,6 +93,8 @@ class DescribedSlide(Slide):
         if self._fingerprint is None:
             try:
                 self._fingerprint = self._content_fingerprint()
+            except SlideError:  # worded already, though some are an OSError too
+                raise
             except OSError as error:
                 raise SlideReadError(f"{self._path}: cannot be read again: {error.strerror or error}.") from error
         return self._fingerprint
@@ -131,7 +133,7 @@ class DescribedSlide(Slide):
         return None
 
     def _content_fingerprint(self) -> str:
-        """As ``fingerprint``, read anew; a slide that is not on a local disk reads its own."""
+        """As ``fingerprint``, read anew; a slide that is not on a local disk reads its own. An ``OSError`` is worded by it."""
         return slide_fingerprint(self._local_path, self.vendor, self._properties)
 
     @property

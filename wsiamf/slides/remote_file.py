@@ -182,7 +182,7 @@ def file_system(url: Url) -> tuple[Any, str]:
 
 def _file_system(url: Url) -> tuple[Any, str]:
     with _worded(url):
-        fs, path = fsspec.core.url_to_fs(url.full, **options(url))
+        fs, path = fsspec.core.url_to_fs(as_sent(url), **options(url))
     return fs, path
 
 
@@ -239,6 +239,11 @@ class _Stream(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no types
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         return self._file.read_kept(start, end)
+
+
+def as_sent(url: Url) -> str:
+    """The address for a file system, which escapes nothing of a web address that holds an escape: its spaces are escaped here."""
+    return url.full.replace(" ", "%20") if url.protocol in WEB and "%" in url.full else url.full
 
 
 def options(url: Url) -> dict[str, Any]:

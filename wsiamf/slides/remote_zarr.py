@@ -22,6 +22,7 @@ from wsiamf.slides.parts import fingerprint_of_store
 from wsiamf.slides.remote_file import (
     WEB,
     NoRangesError,
+    as_sent,
     ends,
     fetch,
     file_system,
@@ -126,7 +127,7 @@ def _group_opener(url: Url) -> OpenGroup:
 
 
 def _open_group(url: Url, zarr_format: int, turns: asyncio.Semaphore) -> zarr.Group:
-    store = cast(_PatientStore, _PatientStore.from_url(url.full, storage_options=options(url), read_only=True))
+    store = cast(_PatientStore, _PatientStore.from_url(as_sent(url), storage_options=options(url), read_only=True))
     store.url, store.turns = url, turns
     return zarr.open_group(store, mode="r", zarr_format=zarr_format, use_consolidated=False)  # type: ignore[arg-type]
 

@@ -67,12 +67,6 @@ class ZarrSlide(DescribedSlide):
     def backend(self) -> str:
         return "zarr"
 
-    @property
-    def fingerprint(self) -> str:
-        if self._fingerprint is None and self._fingerprint_store is not None:
-            self._fingerprint = self._fingerprint_store()
-        return super().fingerprint
-
     def _read_pixels(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
         downsample = self.level_downsamples[level]
         left, top = (int(np.floor(value / downsample + 0.5)) for value in (x, y))
@@ -80,6 +74,9 @@ class ZarrSlide(DescribedSlide):
 
     def _tiles(self, level: int) -> Tiles | None:
         return self._levels[level]
+
+    def _content_fingerprint(self) -> str:
+        return super()._content_fingerprint() if self._fingerprint_store is None else self._fingerprint_store()
 
     def duplicate(self) -> ZarrSlide:
         return ZarrSlide(
