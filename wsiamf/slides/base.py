@@ -96,7 +96,8 @@ class DescribedSlide(Slide):
             except SlideError:  # worded already, though some are an OSError too
                 raise
             except OSError as error:
-                raise SlideReadError(f"{self._path}: cannot be read again: {error.strerror or error}.") from error
+                reason = system_reason(self._path, error)
+                raise SlideReadError(f"{self._path}: cannot be read again: {reason}.") from error
         return self._fingerprint
 
     def tile_grid(self, level: int) -> TileGrid | None:
@@ -167,6 +168,12 @@ def _bounds(properties: Mapping[str, str], dimensions: tuple[int, int]) -> Bound
         return whole
     inside = 0 <= x < x + width <= dimensions[0] and 0 <= y < y + height <= dimensions[1]
     return Bounds(x, y, width, height) if inside else whole
+
+
+def system_reason(path: Address, error: OSError) -> str:
+    """Why the system does not read a slide; of a file beside it, which one."""
+    other = error.filename if isinstance(error.filename, str) and error.filename != str(path) else None
+    return f"{other}: {error.strerror}" if other else str(error.strerror or error)
 
 
 def grid_of(dimensions: Sequence[int], tile: tuple[int, int]) -> TileGrid:

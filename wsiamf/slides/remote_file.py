@@ -242,7 +242,7 @@ class _Stream(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no types
 
 
 def as_sent(url: Url) -> str:
-    """The address for a file system, which escapes nothing of a web address that holds an escape: its spaces are escaped here."""
+    """The address for a file system; where it holds an escape it escapes nothing itself, so that spaces have to be."""
     return url.full.replace(" ", "%20") if url.protocol in WEB and "%" in url.full else url.full
 
 

@@ -1,4 +1,4 @@
-"""DICOM slides that OpenSlide refuses, through wsidicom (extra ``dicom``): JPEG-LS, RLE, HTJ2K, deflated and others."""
+"""DICOM slides that OpenSlide refuses, through wsidicom (extra ``dicom``): JPEG-LS, RLE, HTJ2K and others."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from wsiamf.errors import SlideReadError, UnsupportedSlideError
 from wsiamf.slides.base import DescribedSlide, SlideDescription, blank, grid_of, level_properties
+from wsiamf.slides.parts import SERIES_KEY
 from wsiamf.slides.resolution import PIXEL_SPACING, Resolution, mpp_properties
 
 _VENDOR: Final = "dicom"
-_SERIES_KEY: Final = "dicom.SeriesInstanceUID"
 _CHANNELS: Final = frozenset({1, 3})
 
 
@@ -130,7 +130,7 @@ def _describe(slide: Any, pyramid: Sequence[Any]) -> SlideDescription:
 
 
 def _stated(slide: Any, finest: Any) -> dict[str, str]:
-    properties = {_SERIES_KEY: str(slide.uids.series_instance)} if slide.uids is not None else {}
+    properties = {SERIES_KEY: str(slide.uids.series_instance)} if slide.uids is not None else {}
     if finest.mpp is not None:
         properties |= mpp_properties(PIXEL_SPACING, float(finest.mpp.width), float(finest.mpp.height))
     return properties
