@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 
 from wsiamf.errors import SlideReadError, UnsupportedSlideError
 from wsiamf.slides.base import DescribedSlide, SlideDescription, level_properties
-from wsiamf.slides.images import DECODING_FAILURES, EIGHT_BIT_MODES, image_rgb
+from wsiamf.slides.images import DECODING_FAILURES, EIGHT_BIT_MODES, image_rgb, open_undecoded
 from wsiamf.slides.resolution import (
     BMP_RESOLUTION,
     EXIF_RESOLUTION,
@@ -117,13 +117,13 @@ class _Picture:
 def _read(path: Path) -> _Picture:
     kind = picture_format(path)
     try:
-        with Image.open(path, formats=[kind] if kind else []) as image:
+        with open_undecoded(path, [kind] if kind else []) as image:
             _check(path, image)
             _tell_orientation(path, image)
             return _Picture(str(kind), image_rgb(image), _stated(image))
     except UnsupportedSlideError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise UnsupportedSlideError(_too_large(path, "more")) from error
     except DECODING_FAILURES as error:
         raise UnsupportedSlideError(
