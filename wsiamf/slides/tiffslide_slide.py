@@ -50,8 +50,8 @@ class TiffslideSlide(TifffileSlide):
         vendor = next((word for flag, word in _VENDORS.items() if getattr(tiff, f"is_{flag}")), None)
         if vendor is None:
             raise UnsupportedSlideError(
-                f"{path}: a vendor's slide ({vendor_of(path, tiff)}) that only OpenSlide reads in full; copy it to a local "
-                "disk first."
+                f"{path}: a vendor's slide ({vendor_of(path, tiff)}) that is not read from an address; copy it to a "
+                "local disk first."
             )
         if vendor == _CHECKED:
             refuse_incomplete(path, tiff)
