@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -60,7 +59,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise CropError(f"{path}: not a readable image ({' '.join(reason.split())}).") from error
 
 
-def open_undecoded(path: Path, formats: Sequence[str]) -> Image.Image:
+def open_undecoded(path: Path, formats: tuple[str, ...]) -> Image.Image:
     """Open a picture in one of Pillow's formats; Pillow's warning of its size is left out, which the caller has to check."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
