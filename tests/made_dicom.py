@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import imagecodecs
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -166,8 +164,3 @@ def _image_type(dataset: FileDataset, resampled: str) -> None:
     frame = Dataset()
     frame.FrameType = flavor
     dataset.SharedFunctionalGroupsSequence[0].WholeSlideMicroscopyImageFrameTypeSequence = Items([frame])
-
-
-def pydicom_pixels(path: Path) -> Any:
-    """The frames of a file by pydicom, (frames, rows, columns, 3)."""
-    return pydicom.dcmread(path).pixel_array

@@ -87,8 +87,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         data = self.content.files.get(path)
-        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        start, end = (int(asked[1]), int(asked[2]) + 1) if asked else (None, None)
+        asked = re.fullmatch(r"bytes=(?:(\d+)-(\d+)|-(\d+))", self.headers.get("Range", ""))
+        start, end = self._range(asked, len(data or b"")) if asked else (None, None)
         number = len(self.content.requests)
         self.content.requests.append((path, start, end))
         if self.content.fault is not None and self.content.fault(self, number):
@@ -100,6 +100,11 @@ class Handler(BaseHTTPRequestHandler):
         else:
             end = min(end, len(data))
             self.answer(206, data[start:end], {"Content-Range": f"bytes {start}-{end - 1}/{len(data)}"})
+
+    def _range(self, asked: re.Match[str], size: int) -> tuple[int, int]:
+        """First byte and end of a range, or of as many last bytes."""
+        first, last, n_last = asked.groups()
+        return (max(0, size - int(n_last)), size) if n_last else (int(first), int(last) + 1)
 
     def answer(
         self, status: int, body: bytes, headers: dict[str, str] | None = None, *, sent: int | None = None

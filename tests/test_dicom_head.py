@@ -9,11 +9,17 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from tests.coordinate_slide import coordinate_coded
 from tests.made_dicom import CT_CLASS, SLIDE_CLASS, write_dicom_slide
-from wsiamf.errors import SlideReadError
+from wsiamf.errors import SlideReadError, UnsupportedSlideError
 from wsiamf.slides import open_slide, read_fingerprint
 from wsiamf.slides.dicom_head import slide_series
 from wsiamf.slides.parts import dicom_series, dicom_slides, slide_fingerprint
@@ -68,6 +74,17 @@ def test_other_objects_and_broken_files_belong_to_no_series() -> None:
     whole = written(SLIDE_CLASS, ExplicitVRLittleEndian).getvalue()
     series_at = whole.index(b"1.2.840.1\0")
     assert all(slide_series(io.BytesIO(whole[:n])) is None for n in range(0, series_at, 7))
+
+
+@pytest.mark.parametrize(
+    ("syntax", "name"),
+    [(DeflatedExplicitVRLittleEndian, "Deflated Explicit VR Little Endian"), (ExplicitVRBigEndian, "Big Endian")],
+)
+def test_a_transfer_syntax_that_hides_what_a_file_is_is_named(tmp_path: Path, syntax: str, name: str) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(written(SLIDE_CLASS, syntax).getvalue())
+    with pytest.raises(UnsupportedSlideError, match=rf"a\.dcm: a DICOM file in .*{name}.*dcmconv"):
+        open_slide(path)
 
 
 def test_a_series_without_files_has_no_fingerprint(tmp_path: Path) -> None:

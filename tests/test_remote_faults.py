@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tests.coordinate_slide import coordinate_coded, write_pyramid_tiff
 from tests.made_ome import halves, write_ome_zarr
-from tests.remote_store import Handler, WebServer, serving
+from tests.remote_store import Handler, WebServer, put_in_memory, serving
 from wsiamf.addresses import Url
 from wsiamf.errors import SlideError, SlideNotFoundError, SlideReadError, UnsupportedSlideError
 from wsiamf.slides import open_slide, read_fingerprint, refuse_unreadable_address, remote_file
@@ -67,7 +67,7 @@ def test_a_web_servers_slide_is_read_by_ranges(server: WebServer) -> None:
 
 
 def test_a_name_with_a_space_written_either_way(server: WebServer) -> None:
-    for written in ("/dir/b c.tiff", "/dir/b%20c.tiff"):
+    for written in ("/dir/b c.tiff", "/dir/b%20c.tiff", "/dir/b c.tiff?sig=a%2Fb", "/dir/b%20c.tiff?sig=a%2Fb"):
         server.files["/dir/b%20c.tiff"] = server.files["/dir/b c.tiff"]  # as it reaches the server
         with open_slide(server.url(written)) as slide:
             assert slide.name == "b c.tiff"
@@ -105,6 +105,15 @@ def test_nothing_at_the_address(server: WebServer) -> None:
     assert len(server.requests) == 1
     with pytest.raises(FileNotFoundError):
         read_fingerprint("memory://nothing/there.svs")
+
+
+def test_a_file_that_goes_is_said_to_be_gone_by_its_fingerprint(server: WebServer) -> None:
+    server.files["/a.tiff"] += bytes(1 << 21)  # so that the ends are not kept from its opening
+    with open_slide(server.url("/a.tiff")) as slide:
+        del server.files["/a.tiff"]
+        with pytest.raises(SlideNotFoundError) as caught:
+            _ = slide.fingerprint
+    assert str(caught.value) == f"{server.url('/a.tiff')}: no such slide at this address; check it."
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -234,6 +243,81 @@ def test_a_chunk_that_cannot_be_had_is_no_white_tile(server: WebServer, tmp_path
             slide.read_region((0, 0), 0, (64, 64))
         server.fault = None
         assert np.array_equal(slide.read_region((0, 0), 0, (64, 64)), SMALL[:64, :64])
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of one shard of 3 MiB that holds many chunks."""
+    pixels = np.random.default_rng(0).integers(1, 256, (1024, 1024, 3), dtype=np.uint8)
+    folder = tmp_path_factory.mktemp("sharded") / "z.zarr"
+    return write_ome_zarr(folder, (pixels,), version="0.5", axes="yxc", shard=1024)
+
+
+def test_a_shard_of_a_web_server_is_never_read_whole(server: WebServer, sharded: Path) -> None:
+    _serve_store(server, sharded)
+    shard = "/z.zarr/0/c/0/0/0"
+    first = read_fingerprint(server.url("/z.zarr"))
+    with open_slide(server.url("/z.zarr")) as slide:
+        assert slide.fingerprint == first
+        slide.read_region((0, 0), 0, (64, 64))
+    asked = [(start, end) for path, start, end in server.requests if path == shard]
+    size = len(server.files[shard])
+    assert asked[:4] == [(0, 1 << 20), (size - (1 << 20), size)] * 2
+    assert sum(end - start for start, end in asked[4:] if start is not None and end is not None) < 1 << 16
+    for changed in (5, -5):
+        data = bytearray(server.files[shard])
+        data[changed] ^= 1
+        server.files[shard] = bytes(data)
+        assert read_fingerprint(server.url("/z.zarr")) != first
+
+
+def test_a_sharded_store_of_a_server_without_ranges_is_not_taken_for_damaged(server: WebServer, sharded: Path) -> None:
+    _serve_store(server, sharded)
+    server.ranges = False
+    with open_slide(server.url("/z.zarr")) as slide:
+        for reading in (lambda: slide.read_region((0, 0), 0, (64, 64)), lambda: slide.fingerprint):
+            with pytest.raises(SlideReadError, match="serves whole files only"):
+                reading()
+
+
+def test_a_store_without_shards_needs_no_ranges(server: WebServer, tmp_path: Path) -> None:
+    _serve_store(server, write_ome_zarr(tmp_path / "z.zarr", halves(SMALL)))
+    first = read_fingerprint(server.url("/z.zarr"))
+    server.ranges = False
+    assert np.array_equal(whole(server.url("/z.zarr")), SMALL)
+    assert read_fingerprint(server.url("/z.zarr")) == first
+
+
+def test_no_more_than_64_chunks_are_read_for_a_fingerprint(server: WebServer, tmp_path: Path) -> None:
+    _serve_store(server, write_ome_zarr(tmp_path / "z.zarr", halves(PIXELS), chunk=16))
+    read_fingerprint(server.url("/z.zarr"))
+    chunks = [path for path, *_ in server.requests if not path.rpartition("/")[2].startswith(".z")]
+    assert 60 <= len(chunks) == len(set(chunks)) <= 64
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_store_that_denies_what_is_not_there(server: WebServer, tmp_path: Path, version: str) -> None:
+    pixels = np.maximum(SMALL, 1)  # of nothing but zeros no chunk is written
+    _serve_store(server, write_ome_zarr(tmp_path / "z.zarr", halves(pixels), version=version, axes="cyx"))
+    url = server.url("/z.zarr")
+    first = read_fingerprint(url)
+    server.fault = lambda handler, _number: handler.path not in server.files and handler.answer(403, b"no")
+    assert np.array_equal(whole(url), pixels)
+    assert read_fingerprint(url) == first
+
+
+def test_a_store_that_denies_its_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = put_in_memory(write_ome_zarr(tmp_path / "z.zarr", halves(SMALL)), "unlisted/z.zarr")
+    listed = read_fingerprint(url)
+
+    def denied(*_args: object, **_options: object) -> None:
+        raise PermissionError("ListBucket")
+
+    monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "find", denied)
+    first = read_fingerprint(url)
+    assert first != listed
+    fsspec.filesystem("memory").pipe_file("/unlisted/z.zarr/2/0.0.0.0.0", b"\1" * 4096)
+    assert read_fingerprint(url) != first
 
 
 def test_no_store_at_the_address(server: WebServer) -> None:

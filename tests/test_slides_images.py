@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import tifffile
 from PIL import Image
 
 from tests.coordinate_slide import coordinate_coded
-from wsiamf.errors import CropError
-from wsiamf.slides import read_image
+from wsiamf.errors import CropError, UnsupportedSlideError
+from wsiamf.slides import open_slide, read_image
 
 PIXELS = coordinate_coded(128, 96)
 
@@ -146,5 +147,10 @@ def test_samples_without_a_defined_white_are_refused(tmp_path: Path) -> None:
 def test_a_decompression_bomb_is_refused_undecoded(tmp_path: Path, side: int) -> None:
     """Above wsiamf's own limit, above the size at which Pillow warns, and above the one at which it refuses."""
     Image.new("1", (side, side)).save(tmp_path / "bomb.png")
-    with pytest.raises(CropError, match=r"bomb\.png: more than 67,108,864 pixels"):
-        read_image(tmp_path / "bomb.png")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with pytest.raises(CropError, match=r"bomb\.png: more than 67,108,864 pixels"):
+            read_image(tmp_path / "bomb.png")
+        with pytest.raises(UnsupportedSlideError, match="than the 67,108,864 that a picture without tiles may have"):
+            open_slide(tmp_path / "bomb.png")
+    assert not warned  # they would stand on stderr beside the error

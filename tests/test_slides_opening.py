@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 import tifffile
 
 from tests.coordinate_slide import coordinate_coded, write_plain_tiff, write_pyramid_tiff
+from tests.made_dicom import JPEG_LS_LOSSLESS, write_dicom_slide
+from tests.made_ome import halves
 from wsiamf.errors import MppError, SlideNotFoundError, SlideReadError, UnsupportedSlideError
 from wsiamf.slides import open_slide
+from wsiamf.slides.dicom_head import slide_series
 
 
 def last_tile_end(path: Path) -> int:
@@ -210,3 +215,55 @@ def test_a_file_that_vanishes_fails_as_a_slide_error(tmp_path: Path, shared_data
 def test_a_given_mpp_is_checked_before_the_file(tmp_path: Path) -> None:
     with pytest.raises(MppError, match="--mpp 250"):
         open_slide(tmp_path / "absent.svs", mpp=250)
+
+
+def test_a_dicom_slide_opens_beside_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, other = write_dicom_slide(tmp_path / "series", halves(coordinate_coded(128, 64), 1))[0], "notes.txt"
+    (path.parent / other).write_bytes(b"x" * 200)
+    failing_reads(monkeypatch, other)
+    with open_slide(path) as slide:
+        assert slide.backend == "openslide"
+        with pytest.raises(SlideReadError, match=r"cannot be read again: .*notes\.txt: Input/output error"):
+            _ = slide.fingerprint
+    with pytest.raises(UnsupportedSlideError, match=r"series: cannot be read: .*notes\.txt: Input/output error"):
+        open_slide(path.parent)
+
+
+def test_a_file_whose_disk_fails_is_a_slide_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dicom_slide(tmp_path, halves(coordinate_coded(128, 64), 1), syntax=JPEG_LS_LOSSLESS)[0]
+    (tmp_path / "notes.txt").write_bytes(b"x" * 200)
+    failing_reads(monkeypatch, "notes.txt")  # wsidicom has to be told which files are of the series
+    with pytest.raises(UnsupportedSlideError, match=r"level_0\.dcm: cannot be read: .*notes\.txt: Input/output error"):
+        open_slide(path)
+    failing_reads(monkeypatch, path.name)
+    with pytest.raises(UnsupportedSlideError, match=r"level_0\.dcm: cannot be read: Input/output error"):
+        open_slide(path)
+
+
+def test_heads_are_read_once_to_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dicom_slide(tmp_path / "series", halves(coordinate_coded(256, 128)))[1]
+    heads: list[None] = []
+
+    def counted(stream: BinaryIO) -> str | None:
+        heads.append(None)
+        return slide_series(stream)
+
+    monkeypatch.setattr("wsiamf.slides.parts.slide_series", counted)
+    for place, n_heads in ((path, 1), (path.parent, 3)):
+        heads.clear()
+        open_slide(place).close()
+        assert len(heads) == n_heads
+
+
+def failing_reads(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let the disk fail under a file, once it is open."""
+    whole = Path.open
+
+    def opened(path: Path, *how: Any, **options: Any) -> Any:
+        stream = whole(path, *how, **options)
+        if path.name != name:
+            return stream
+        stream.close()
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(Path, "open", opened)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openslide
 import pytest
+import tifffile
 
 from tests.coordinate_slide import coordinate_coded, write_plain_tiff, write_pyramid_tiff
 from tests.made_ome import halves, write_ome_tiff, write_ome_zarr
@@ -98,6 +100,49 @@ class TestNdpiInMemory(SlideContract):
     def test_says_where_it_lies_on_the_glass(self, slide: Slide) -> None:
         assert slide.frame.centre_offset_nm == (1_000_000.0, -2_000_000.0)
         assert slide.properties["openslide.objective-power"] == "40"
+
+
+def write_ndpi_levels(path: Path, restart_blocks: tuple[int, ...]) -> Path:
+    """An NDPI of levels with a restart marker every so many blocks; of 0 there are none, so that a level is no tiles."""
+    levels = halves(coordinate_coded(256, 192), len(restart_blocks))
+    streams = [jpeg_stream(level, restart_blocks=n) for level, n in zip(levels, restart_blocks, strict=True)]
+    sizes = [(level.shape[1], level.shape[0]) for level in levels]
+    return write_ndpi(path, list(zip(streams, sizes, strict=True)))
+
+
+def test_an_ndpi_is_read_without_its_levels_that_are_no_tiles(tmp_path: Path) -> None:
+    path = write_ndpi_levels(tmp_path / "a.ndpi", (8, 0, 8))
+    with open_slide(put_in_memory(path, "ndpi/a.ndpi")) as slide, open_slide(path) as local:
+        assert slide.level_dimensions == ((256, 192), (64, 48))
+        for level, of_local in enumerate((0, 2)):
+            size = slide.level_dimensions[level]
+            assert np.array_equal(slide.read_region((0, 0), level, size), local.read_region((0, 0), of_local, size))
+
+
+def test_an_ndpi_whose_finest_level_is_no_tiles_is_for_a_local_disk(tmp_path: Path) -> None:
+    path = write_ndpi_levels(tmp_path / "b.ndpi", (0, 8))
+    with pytest.raises(UnsupportedSlideError, match=r"level 0 is not in tiles.*copy it to a local disk"):
+        open_slide(put_in_memory(path, "ndpi/b.ndpi"))
+
+
+def test_a_label_page_of_a_tiled_tiff_is_left_out_as_by_openslide(tmp_path: Path) -> None:
+    path = tmp_path / "label.tif"
+    plain: dict[str, Any] = {"photometric": "rgb", "metadata": None}
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(PIXELS, tile=TILE, **plain)
+        writer.write(np.zeros((100, 40, 3), np.uint8), **plain)
+        writer.write(np.ascontiguousarray(PIXELS[::2, ::2]), subfiletype=1, **plain)  # a thumbnail, in strips
+        writer.write(np.ascontiguousarray(PIXELS[::4, ::4]), subfiletype=1, tile=TILE, **plain)
+        writer.write(np.ascontiguousarray(PIXELS[::8, ::8]), tile=TILE, **plain)
+    with open_slide(path) as local, open_slide(put_in_memory(path, "plain/label.tif")) as slide:
+        assert slide.level_dimensions == local.level_dimensions == ((300, 200), (75, 50))
+
+
+def test_a_plain_tiled_tiff_with_a_scanners_suffix_is_one_as_for_openslide(tmp_path: Path) -> None:
+    path = write_pyramid_tiff(tmp_path / "plain.svs", PIXELS, tile=64)
+    with open_slide(path) as local, open_slide(put_in_memory(path, "plain/plain.svs")) as slide:
+        assert slide.vendor == local.vendor == "generic-tiff"
+        assert np.array_equal(slide.read_region((0, 0), 0, (300, 200)), PIXELS)
 
 
 @pytest.mark.parametrize(

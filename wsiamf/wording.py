@@ -22,6 +22,11 @@ def reason_of(error: object) -> str:
     return printable(" ".join(str(error).splitlines())[:_REASON_CHARACTERS])
 
 
+def one_line(error: Exception) -> str:
+    """What an error says, on one line without its full stop; its kind where it says nothing."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
 def printable(text: str) -> str:
     """A text with what a terminal would act on escaped."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.addresses import Address
-from wsiamf.errors import SlideReadError
-from wsiamf.geometry import Bounds
+from wsiamf.errors import SlideError, SlideReadError
+from wsiamf.geometry import Bounds, nearest_pixel
 from wsiamf.slides.interface import Slide, TileGrid, Tiles
 from wsiamf.slides.parts import slide_fingerprint
 from wsiamf.slides.resolution import Resolution, slide_resolution
@@ -93,8 +93,11 @@ class DescribedSlide(Slide):
         if self._fingerprint is None:
             try:
                 self._fingerprint = self._content_fingerprint()
+            except SlideError:  # worded already, though some are an OSError too
+                raise
             except OSError as error:
-                raise SlideReadError(f"{self._path}: cannot be read again: {error.strerror or error}.") from error
+                reason = system_reason(self._path, error)
+                raise SlideReadError(f"{self._path}: cannot be read again: {reason}.") from error
         return self._fingerprint
 
     def tile_grid(self, level: int) -> TileGrid | None:
@@ -131,7 +134,7 @@ class DescribedSlide(Slide):
         return None
 
     def _content_fingerprint(self) -> str:
-        """As ``fingerprint``, read anew; a slide that is not on a local disk reads its own."""
+        """As ``fingerprint``, read anew; a slide that is not on a local disk reads its own. An ``OSError`` is worded by it."""
         return slide_fingerprint(self._local_path, self.vendor, self._properties)
 
     @property
@@ -147,6 +150,11 @@ class DescribedSlide(Slide):
     def _check_level(self, level: int) -> None:
         if not 0 <= level < self.level_count:
             raise SlideReadError(f"{self._path}: has no level {level}; the levels are 0 to {self.level_count - 1}.")
+
+    def _level_corner(self, x: int, y: int, level: int) -> tuple[int, int]:
+        """The pixel of a level that is nearest to a corner in level-0 px."""
+        downsample = self.level_downsamples[level]
+        return nearest_pixel(x / downsample), nearest_pixel(y / downsample)
 
     def _misses(self, x: int, y: int, level: int, width: int, height: int) -> bool:
         """Whether the region lies wholly off the slide: no library is asked then, so any distance is allowed."""
@@ -165,6 +173,12 @@ def _bounds(properties: Mapping[str, str], dimensions: tuple[int, int]) -> Bound
         return whole
     inside = 0 <= x < x + width <= dimensions[0] and 0 <= y < y + height <= dimensions[1]
     return Bounds(x, y, width, height) if inside else whole
+
+
+def system_reason(path: Address, error: OSError) -> str:
+    """Why the system does not read a slide; of a file beside it, which one."""
+    other = error.filename if isinstance(error.filename, str) and error.filename != str(path) else None
+    return f"{other}: {error.strerror}" if other else str(error.strerror or error)
 
 
 def grid_of(dimensions: Sequence[int], tile: tuple[int, int]) -> TileGrid:
@@ -188,6 +202,35 @@ def level_properties(
             properties[f"openslide.level[{level}].tile-width"] = str(grid.tile_width)
             properties[f"openslide.level[{level}].tile-height"] = str(grid.tile_height)
     return properties
+
+
+def on_background(
+    corner: tuple[int, int], size: tuple[int, int], dimensions: tuple[int, int], colour: tuple[int, int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Bounds]:
+    """A box of one colour, and what of it a picture covers.
+
+    Args:
+        corner: (x, y) of the box in px of the picture.
+        size: (width, height) of the box in px.
+        dimensions: (width, height) of the picture in px.
+        colour: RGB.
+
+    Returns:
+        The box, (height, width, 3); the part of it to be filled with pixels, a view; and where these lie in the picture.
+        Where the box lies beside the picture, that part is empty.
+    """
+    box = blank(*size, colour)
+    left, top = (min(max(value, 0), side) for value, side in zip(corner, dimensions, strict=True))
+    right, bottom = (
+        min(max(value + length, 0), side) for value, length, side in zip(corner, size, dimensions, strict=True)
+    )
+    view = box[top - corner[1] : bottom - corner[1], left - corner[0] : right - corner[0]]
+    return box, view, Bounds(left, top, right - left, bottom - top)
+
+
+def mean_downsample(finest: tuple[int, int], size: tuple[int, int]) -> float:
+    """Level-0 px per px of a level, both (width, height), as OpenSlide has it: the mean of both axes."""
+    return (finest[0] / size[0] + finest[1] / size[1]) / 2
 
 
 def blank(width: int, height: int, colour: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -35,11 +35,6 @@ class RemoteRanges(ByteRanges):
     def url(self) -> Url:
         """Where it is."""
 
-    @property
-    @abstractmethod
-    def size(self) -> int:
-        """Bytes in all."""
-
     @abstractmethod
     def stream(self) -> BinaryIO:
         """A file object for what is read in many small pieces, such as a header; its blocks are kept for all of them."""

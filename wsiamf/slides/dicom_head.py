@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO, Final
 
 _PREAMBLE: Final = 128
 _SLIDE_CLASS: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage
 _IMPLICIT: Final = "1.2.840.10008.1.2"
+_UNREAD_SYNTAXES: Final = {
+    "1.2.840.10008.1.2.1.99": "Deflated Explicit VR Little Endian",
+    "1.2.840.10008.1.2.2": "Explicit VR Big Endian",
+}
 _TRANSFER_SYNTAX: Final = (0x0002, 0x0010)
 _CLASS: Final = (0x0008, 0x0016)
 _SERIES: Final = (0x0020, 0x000E)
@@ -42,11 +47,25 @@ def slide_series(stream: BinaryIO) -> str | None:
     """
     if not starts_dicom(stream):
         return None
-    try:
-        own = dict(_own_uids(stream))
-    except struct.error:  # the file ends, or is none of the encodings that slides have
-        return None
+    own = _head(stream)
     return own.get(_SERIES) if own.get(_CLASS) == _SLIDE_CLASS else None
+
+
+def unread_syntax(stream: BinaryIO) -> str | None:
+    """Name of a DICOM file's transfer syntax where all after its first elements is written in a way that is not read here.
+
+    Arguments and errors as of ``slide_series``.
+    """
+    return _UNREAD_SYNTAXES.get(_head(stream).get(_TRANSFER_SYNTAX, "")) if starts_dicom(stream) else None
+
+
+def _head(stream: BinaryIO) -> dict[_Tag, str]:
+    """What ``_own_uids`` finds, from after the mark."""
+    found = {}
+    with suppress(struct.error):  # the file ends, or is none of the encodings that slides have
+        for tag, uid in _own_uids(stream):
+            found[tag] = uid
+    return found
 
 
 def _own_uids(stream: BinaryIO) -> Iterator[tuple[_Tag, str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from wsiamf.addresses import Address
 from wsiamf.errors import SlideError, SlideNotFoundError
 from wsiamf.slides.opening import read_fingerprint
+from wsiamf.slides.parts import is_zarr
 
 
 def find_slide(name: str, fingerprint: str, recorded: Address, folders: Sequence[Path] = ()) -> Address:
@@ -39,8 +40,9 @@ def _places(name: str, recorded: Address, folders: Sequence[Path]) -> Iterator[A
     yield recorded
     for folder in folders:
         for parent, below, files in os.walk(folder):  # links to folders are not followed, so that no ring holds it up
-            below.sort()
-            if name in files or name in below:
+            found = name in files or name in below
+            below[:] = sorted(one for one in below if not is_zarr(Path(parent, one)))  # of chunks a store has millions
+            if found:
                 yield Path(parent, name)
 
 

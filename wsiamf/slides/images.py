@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +45,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             range, or larger than ``MAX_PIXELS``; names the file.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_undecoded(path, FORMATS) as image:
             _check(path, image)
             return image_rgb(image)
     except CropError:
@@ -56,6 +57,13 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     except DECODING_FAILURES as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise CropError(f"{path}: not a readable image ({' '.join(reason.split())}).") from error
+
+
+def open_undecoded(path: Path, formats: tuple[str, ...]) -> Image.Image:
+    """Open a picture in one of Pillow's formats; Pillow's warning of its size is left out, which the caller has to check."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path, formats=formats)
 
 
 def _check(path: Path, image: Image.Image) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from wsiamf.errors import SlideNotFoundError, UnsupportedSlideError
+from wsiamf.slides.base import system_reason
 from wsiamf.slides.ome_tiff_slide import is_ome_tiff
 from wsiamf.slides.openslide_slide import openslide_vendor
 from wsiamf.slides.parts import dicom_slides, is_dicom, is_zarr
@@ -28,24 +29,27 @@ class Kind(Enum):
     """No vendor's, but OpenSlide knows it."""
     PLAIN_TIFF = auto()
     """No vendor's, and unknown to OpenSlide."""
+    APERIO = auto()
     VENDOR = auto()
 
 
 def slide_kind(path: Path) -> Kind:
-    """The kind of a file or folder.
+    """The kind of a file or folder. Of a folder that is no OME-Zarr, whose opener looks into it, it is said to be ``DICOM``.
 
     Raises:
         SlideNotFoundError: There is no such file.
         UnsupportedSlideError: It cannot be read, or is of no known kind.
     """
     if path.is_dir():
-        return _folder_kind(path)
+        return Kind.OME_ZARR if is_zarr(path) else Kind.DICOM
     check_is_file(path)
     if is_dicom(path):
         return Kind.DICOM
     vendor = openslide_vendor(path)
     if vendor not in (None, GENERIC_TIFF):
-        return Kind.VENDOR  # a .mrxs is a JPEG too, so this comes before pictures
+        return (
+            Kind.APERIO if vendor == "aperio" else Kind.VENDOR
+        )  # a .mrxs is a JPEG too, so this comes before pictures
     if vendor is None:
         _refuse_incomplete_vendors(path)
     if picture_format(path):
@@ -65,7 +69,7 @@ def series_of_folder(folder: Path) -> tuple[str, list[Path]]:
         found = dicom_slides(folder)
         n_others = sum(file.is_file() and is_dicom(file) for file in folder.iterdir()) if not found else 0
     except OSError as error:
-        raise UnsupportedSlideError(f"{folder}: cannot be read: {error.strerror or error}.") from error
+        raise UnsupportedSlideError(f"{folder}: cannot be read: {system_reason(folder, error)}.") from error
     if len(found) == 1:
         return next(iter(found.items()))
     if found:
@@ -118,10 +122,3 @@ def _refuse_incomplete_vendors(path: Path) -> None:
             f"{path}: a {kind} picture with a scanner vendor's suffix, which OpenSlide does not recognise, so the slide is "
             "incomplete or damaged; copy it again with all its files, or name the picture by what it is."
         )
-
-
-def _folder_kind(folder: Path) -> Kind:
-    if is_zarr(folder):
-        return Kind.OME_ZARR
-    series_of_folder(folder)
-    return Kind.DICOM

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -10,11 +10,20 @@ from typing import Final
 
 from wsiamf.addresses import Url, parse_address
 from wsiamf.errors import SlideError, SlideReadError, UnsupportedSlideError
+from wsiamf.slides.base import system_reason
 from wsiamf.slides.interface import Slide
 from wsiamf.slides.kinds import GENERIC_TIFF, Kind, check_is_file, series_of_folder, slide_kind
 from wsiamf.slides.ome_tiff_slide import OmeTiffSlide
 from wsiamf.slides.openslide_slide import OpenSlideSlide, openslide_vendor
-from wsiamf.slides.parts import OME_ZARR, dicom_series, is_zarr, slide_fingerprint, slide_parts
+from wsiamf.slides.parts import (
+    OME_ZARR,
+    SERIES_KEY,
+    dicom_series,
+    dicom_unread_syntax,
+    is_zarr,
+    slide_fingerprint,
+    slide_parts,
+)
 from wsiamf.slides.picture_slide import PictureSlide
 from wsiamf.slides.resolution import Resolution, given_resolution
 from wsiamf.slides.tiff_layout import open_tiff, refuse_incomplete, refuse_stack
@@ -50,7 +59,12 @@ def open_slide(path: str | Path | Url, *, mpp: float | None = None) -> Slide:
     if isinstance(path, Url):
         slide: Slide = _remote().open_remote(path, given)
         return slide
-    return _OPENERS[slide_kind(path)](path, given)
+    try:
+        return _OPENERS[slide_kind(path)](path, given)
+    except SlideError:
+        raise
+    except OSError as error:
+        raise UnsupportedSlideError(f"{path}: cannot be read: {system_reason(path, error)}.") from error
 
 
 def read_fingerprint(path: str | Path | Url) -> str:
@@ -69,14 +83,14 @@ def read_fingerprint(path: str | Path | Url) -> str:
             check_is_file(path)
             vendor = openslide_vendor(path) or GENERIC_TIFF
             series = dicom_series(path) or ""
-            return slide_fingerprint(path, "dicom" if series else vendor, {_SERIES_KEY: series})
+            return slide_fingerprint(path, "dicom" if series else vendor, {SERIES_KEY: series})
         if is_zarr(path):
             return slide_fingerprint(path, OME_ZARR, {})
-        return slide_fingerprint(path, "dicom", {_SERIES_KEY: series_of_folder(path)[0]})
+        return slide_fingerprint(path, "dicom", {SERIES_KEY: series_of_folder(path)[0]})
     except SlideError:
         raise
     except OSError as error:
-        raise SlideReadError(f"{path}: cannot be read: {error.strerror or error}.") from error
+        raise SlideReadError(f"{path}: cannot be read: {system_reason(path, error)}.") from error
 
 
 def refuse_unreadable_address(url: Url) -> None:
@@ -94,20 +108,16 @@ def _remote() -> ModuleType:
     return import_module("wsiamf.slides.remote")
 
 
-_SERIES_KEY: Final = "dicom.SeriesInstanceUID"
-_CHECKED_TIFF: Final = frozenset({GENERIC_TIFF, "aperio"})
-"""Vendors whose files obey TIFF's own words on where tiles lie; others bend them (NDPI beyond 4 GiB)."""
-
-
-def _open_vendor(path: Path, given: Resolution | None) -> Slide:
-    vendor = openslide_vendor(path)
-    if vendor in _CHECKED_TIFF:
-        _check_tiff(path, vendor)
+def _open_aperio(path: Path, given: Resolution | None) -> Slide:
+    with open_tiff(path) as tiff:  # other vendors bend TIFF's words on where tiles lie (NDPI beyond 4 GiB)
+        refuse_incomplete(path, tiff)
     return OpenSlideSlide(path, given)
 
 
 def _open_tiled_tiff(path: Path, given: Resolution | None) -> Slide:
-    _check_tiff(path, GENERIC_TIFF)
+    with open_tiff(path) as tiff:  # OpenSlide opens what ends too early all the same, and the first plane of a stack
+        refuse_incomplete(path, tiff)
+        refuse_stack(path, tiff)
     try:
         return OpenSlideSlide(path, given)
     except UnsupportedSlideError:
@@ -115,29 +125,30 @@ def _open_tiled_tiff(path: Path, given: Resolution | None) -> Slide:
         return TifffileSlide(path, given)
 
 
-def _check_tiff(path: Path, vendor: str) -> None:
-    """Refuse what OpenSlide would open all the same: a file that ends too early, and the first plane of a stack."""
-    with open_tiff(path) as tiff:
-        refuse_incomplete(path, tiff)
-        if vendor == GENERIC_TIFF:
-            refuse_stack(path, tiff)
-
-
 def _open_dicom(path: Path, given: Resolution | None) -> Slide:
-    """OpenSlide where it takes the file, else wsidicom."""
     if path.is_dir():
         _, files = series_of_folder(path)
-    else:
-        series = dicom_series(path)
-        if series is None:
-            raise UnsupportedSlideError(
-                f"{path}: a DICOM file, but no whole-slide image (VL Whole Slide Microscopy); name one of those."
-            )
-        files = slide_parts(path, "dicom", {_SERIES_KEY: series})
+        return _open_series(path, files[0], lambda: files, given)
+    if (series := dicom_series(path)) is None:
+        raise UnsupportedSlideError(_no_dicom_slide(path))
+    return _open_series(path, path, lambda: slide_parts(path, "dicom", {SERIES_KEY: series}), given)
+
+
+def _open_series(path: Path, file: Path, files: Callable[[], Sequence[Path]], given: Resolution | None) -> Slide:
+    """OpenSlide where it takes the file, beside which it finds the others; else wsidicom, which is told all."""
     try:
-        return OpenSlideSlide(path, given, file=files[0])
+        return OpenSlideSlide(path, given, file=file)
     except UnsupportedSlideError as error:
-        return WsiDicomSlide(path, files, " ".join(str(error.__cause__).split()), given)
+        return WsiDicomSlide(path, files(), " ".join(str(error.__cause__).split()), given)
+
+
+def _no_dicom_slide(path: Path) -> str:
+    if (syntax := dicom_unread_syntax(path)) is not None:
+        return (
+            f"{path}: a DICOM file in {syntax}, a transfer syntax whose header is not read; write it in Explicit VR Little "
+            "Endian (`dcmconv +te`)."
+        )
+    return f"{path}: a DICOM file, but no whole-slide image (VL Whole Slide Microscopy); name one of those."
 
 
 _OPENERS: Final[Mapping[Kind, Callable[[Path, Resolution | None], Slide]]] = {
@@ -147,5 +158,6 @@ _OPENERS: Final[Mapping[Kind, Callable[[Path, Resolution | None], Slide]]] = {
     Kind.OME_TIFF: OmeTiffSlide,
     Kind.TILED_TIFF: _open_tiled_tiff,
     Kind.PLAIN_TIFF: TifffileSlide,
-    Kind.VENDOR: _open_vendor,
+    Kind.APERIO: _open_aperio,
+    Kind.VENDOR: OpenSlideSlide,
 }

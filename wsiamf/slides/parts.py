@@ -8,9 +8,10 @@ from typing import Final
 
 from wsiamf.errors import SlideReadError
 from wsiamf.files import fingerprint, sha256_bytes
-from wsiamf.slides.dicom_head import slide_series, starts_dicom
+from wsiamf.slides.dicom_head import slide_series, starts_dicom, unread_syntax
 
 OME_ZARR: Final = "ome-zarr"
+SERIES_KEY: Final = "dicom.SeriesInstanceUID"
 _ZARR_METADATA: Final = frozenset({"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"})
 _OF_DESKTOPS: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})  # others (.DS_Store, ._x) are hidden
 _ZARR_ROOT: Final = ("zarr.json", ".zattrs", ".zgroup")
@@ -19,7 +20,7 @@ _MOST_CHUNKS_READ: Final = 256
 
 
 def slide_fingerprint(path: Path, vendor: str, properties: Mapping[str, str]) -> str:
-    """Hex sha256 that names a slide's content, whatever its file is called; arguments as of ``slide_parts``.
+    """Hex sha256 that names a slide's content, whatever its file is called; arguments as of ``slide_parts``, or ``OME_ZARR``.
 
     Raises:
         OSError: A folder or file cannot be read.
@@ -71,7 +72,7 @@ def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[
 
     Args:
         path: The file or folder that was opened.
-        vendor: OpenSlide's vendor word, or ``OME_ZARR``.
+        vendor: OpenSlide's vendor word.
         properties: Under OpenSlide's keys; DICOM's series is named there.
 
     Raises:
@@ -80,9 +81,7 @@ def slide_parts(path: Path, vendor: str, properties: Mapping[str, str]) -> list[
     if vendor == "mirax":
         return [path, *_files_in(path.with_suffix(""))]
     if vendor == "dicom":
-        return _dicom_parts(path, properties.get("dicom.SeriesInstanceUID", ""))
-    if vendor == OME_ZARR:
-        return _files_in(path)
+        return _dicom_parts(path, properties.get(SERIES_KEY, ""))
     if vendor == "hamamatsu" and path.suffix.lower() in {".vms", ".vmu"}:
         return [path, *_named_in(path)]
     return [path]
@@ -130,6 +129,16 @@ def dicom_series(path: Path) -> str | None:
     """
     with path.open("rb") as stream:
         return slide_series(stream)
+
+
+def dicom_unread_syntax(path: Path) -> str | None:
+    """Name of a DICOM file's transfer syntax where it hides what the file is; None for any other.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as stream:
+        return unread_syntax(stream)
 
 
 def dicom_slides(folder: Path) -> dict[str, list[Path]]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from wsiamf.errors import SlideReadError, UnsupportedSlideError
-from wsiamf.slides.base import DescribedSlide, SlideDescription, level_properties
-from wsiamf.slides.images import DECODING_FAILURES, EIGHT_BIT_MODES, image_rgb
+from wsiamf.slides.base import DescribedSlide, SlideDescription, level_properties, on_background
+from wsiamf.slides.images import DECODING_FAILURES, EIGHT_BIT_MODES, image_rgb, open_undecoded
 from wsiamf.slides.resolution import (
     BMP_RESOLUTION,
     EXIF_RESOLUTION,
@@ -81,10 +81,8 @@ class PictureSlide(DescribedSlide):
         return "pillow"
 
     def _read_pixels(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:  # noqa: ARG002 - one level
-        whole_width, whole_height = self.dimensions
-        box = np.full((height, width, 3), self.background, dtype=np.uint8)
-        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, whole_width), min(y + height, whole_height)
-        box[y0 - y : y1 - y, x0 - x : x1 - x] = self._picture.pixels[y0:y1, x0:x1]
+        box, view, part = on_background((x, y), (width, height), self.dimensions, self.background)
+        view[...] = self._picture.pixels[part.y : part.y + part.height, part.x : part.x + part.width]
         return box
 
     def duplicate(self) -> PictureSlide:
@@ -117,13 +115,13 @@ class _Picture:
 def _read(path: Path) -> _Picture:
     kind = picture_format(path)
     try:
-        with Image.open(path, formats=[kind] if kind else []) as image:
+        with open_undecoded(path, (kind,) if kind else ()) as image:
             _check(path, image)
             _tell_orientation(path, image)
             return _Picture(str(kind), image_rgb(image), _stated(image))
     except UnsupportedSlideError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise UnsupportedSlideError(_too_large(path, "more")) from error
     except DECODING_FAILURES as error:
         raise UnsupportedSlideError(

@@ -63,12 +63,13 @@ def _open(path: Address, dimensions: tuple[int, int], background: tuple[int, int
     with open_tiff(path) as tiff:
         pages: list[Any] = list(tiff.pages)
         own = [page for page in pages if page.is_tiled and (page.imagewidth, page.imagelength) == dimensions]
-        if len(own) != 1 or not _decodable(own[0]):
+        if len(own) != 1 or not is_openslides(own[0]):
             return None
         return TiffTiles(own[0], background)
 
 
-def _decodable(page: Any) -> bool:
+def is_openslides(page: Any) -> bool:
+    """Whether the tiles of a page decode, as far as its tags tell, to the pixels that OpenSlide shows."""
     contiguous = page.planarconfig == tifffile.PLANARCONFIG.CONTIG
     eight_bit = page.dtype == np.uint8 and page.samplesperpixel == 3 and page.imagedepth == 1
     return (

@@ -10,10 +10,9 @@ import asyncio
 import logging
 import re
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from threading import Lock
+from threading import BoundedSemaphore
 from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import fsspec
@@ -24,6 +23,8 @@ from wsiamf.addresses import Url
 from wsiamf.errors import SlideError, SlideNotFoundError, SlideReadError, UnsupportedSlideError
 from wsiamf.files import FINGERPRINT_END, fingerprint_of_ends
 from wsiamf.slides.byte_ranges import RemoteRanges
+from wsiamf.slides.kept_blocks import KeptBlocks
+from wsiamf.slides.waiting import AT_ONCE
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ _OF_THE_EXTRA: Final = frozenset({"http", "https", "s3", "s3a"})
 T = TypeVar("T")
 
 
-class _NoRangesError(Exception):
+class NoRangesError(Exception):
     """The server answers with the whole file where a part is asked for."""
 
 
@@ -75,8 +76,8 @@ class RemoteFile(RemoteRanges):
 
     def __init__(self, url: Url) -> None:
         self._url = url
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._lock = Lock()
+        self._blocks = KeptBlocks(self._read_anew, _BLOCK, _KEPT_BLOCKS)
+        self._turns = BoundedSemaphore(AT_ONCE)
         self._lost: SlideError | None = None
         self.fs, self.path = file_system(url)
         self._size = self._try("opened", self._find)
@@ -90,28 +91,23 @@ class RemoteFile(RemoteRanges):
         return self._size
 
     def read(self, offset: int, count: int) -> bytes:
+        end = min(offset + count, self._size)
         if self._size <= _KEPT_BLOCKS * _BLOCK:  # a small file, all of which can be kept: no tile is asked for twice
-            return self.read_kept(offset, offset + count)
-        return self._read_anew(offset, count)
+            return self.read_kept(offset, end)
+        return self._read_anew(offset, end)
 
     def read_kept(self, start: int, end: int) -> bytes:
-        """Bytes from ``start`` to ``end``, through blocks that are kept; those that are missing come in one request."""
+        """Bytes from ``start`` to ``end``, through blocks that are kept."""
         end = min(end, self._size)
-        if start >= end:
-            return b""
-        first, last = start // _BLOCK, (end - 1) // _BLOCK
-        with self._lock:
-            self._fill(first, last)
-            data = b"".join(self._blocks[number] for number in range(first, last + 1))
-            for number in range(first, last + 1):
-                self._blocks.move_to_end(number)
-            while len(self._blocks) > _KEPT_BLOCKS:
-                self._blocks.popitem(last=False)
-        return data[start - first * _BLOCK : end - first * _BLOCK]
+        try:
+            return self._blocks.read(start, end) if start < end else b""
+        except SlideError as error:
+            self._lost = error
+            raise
 
-    def _read_anew(self, offset: int, count: int) -> bytes:
-        end = min(offset + count, self._size)
-        return self._try("read", lambda: self._fetch(offset, end)) if offset < end else b""
+    def _read_anew(self, start: int, end: int) -> bytes:
+        end = min(end, self._size)
+        return self._try("read", lambda: self._fetch(start, end)) if start < end else b""
 
     def raise_lost(self) -> None:
         """Raise if a kept reading failed since the last call: what parses a header may pass over it."""
@@ -130,38 +126,25 @@ class RemoteFile(RemoteRanges):
         tail = self.read_kept(max(0, self._size - FINGERPRINT_END), self._size)
         return fingerprint_of_ends([(self._size, head, tail)])
 
-    def _fill(self, first: int, last: int) -> None:
-        missing = [number for number in range(first, last + 1) if number not in self._blocks]
-        if not missing:
-            return
-        try:
-            self._keep(missing[0], self._read_anew(missing[0] * _BLOCK, (missing[-1] + 1 - missing[0]) * _BLOCK))
-        except SlideError as error:
-            self._lost = error
-            raise
-
-    def _keep(self, first: int, data: bytes) -> None:
-        for number in range(-(-len(data) // _BLOCK)):
-            self._blocks[first + number] = data[number * _BLOCK : (number + 1) * _BLOCK]
-
     def _find(self) -> int:
         """Bytes in all; of a web server's file the first block as well, since one request gives both."""
         if self._url.protocol in WEB:
-            size, data = _wait(self.fs, _first_block, self.fs, self.path)
-            self._keep(0, data)
+            size, data = _wait(self.fs, _head, self.fs, self.path, _BLOCK)
+            self._blocks.put(data)
             return int(size)
-        info = _wait(self.fs, self.fs._info, self.path) if _is_async(self.fs) else self.fs.info(self.path)
+        info = _info(self.fs, self.path)
         if info["type"] != "file":
             raise IsADirectoryError("it is a folder")
         return int(info["size"])
 
     def _fetch(self, start: int, end: int) -> bytes:
-        if self._url.protocol in WEB:
-            data = bytes(_wait(self.fs, _range, self.fs, self.path, start, end))
-        else:
-            data = fetch(self.fs, self.path, start, end)
+        with self._turns:
+            if self._url.protocol in WEB:
+                data = bytes(_wait(self.fs, _range, self.fs, self.path, start, end))
+            else:
+                data = fetch(self.fs, self.path, start, end)
         if len(data) > end - start:
-            raise _NoRangesError
+            raise NoRangesError
         if len(data) < end - start:
             raise _ShortError(f"{len(data):,} of {end - start:,} bytes came")
         return data
@@ -199,7 +182,7 @@ def file_system(url: Url) -> tuple[Any, str]:
 
 def _file_system(url: Url) -> tuple[Any, str]:
     with _worded(url):
-        fs, path = fsspec.core.url_to_fs(url.full, **options(url))
+        fs, path = fsspec.core.url_to_fs(as_sent(url), **options(url))
     return fs, path
 
 
@@ -258,6 +241,11 @@ class _Stream(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no types
         return self._file.read_kept(start, end)
 
 
+def as_sent(url: Url) -> str:
+    """The address for a file system; where it holds an escape it escapes nothing itself, so that spaces have to be."""
+    return url.full.replace(" ", "%20") if url.protocol in WEB and "%" in url.full else url.full
+
+
 def options(url: Url) -> dict[str, Any]:
     """What the file system of a protocol is made with; users set the rest by fsspec's and the stores' own configuration."""
     if url.protocol not in WEB:
@@ -269,15 +257,15 @@ def options(url: Url) -> dict[str, Any]:
     }
 
 
-async def _first_block(fs: Any, path: str) -> tuple[int, bytes]:
-    """Size and first block of a web server's file. A HEAD request would not do: addresses may be signed for GET alone."""
-    async with _asked(fs, path, 0, _BLOCK) as response:
+async def _head(fs: Any, path: str, count: int) -> tuple[int, bytes]:
+    """Size and first bytes of a web server's file. A HEAD request would not do: addresses may be signed for GET alone."""
+    async with _asked(fs, path, 0, count) as response:
         total = _TOTAL.fullmatch(response.headers.get("Content-Range", ""))
         if total is None:
-            raise _NoRangesError
-        size, data = int(total[1]), await _body(response, _BLOCK)
-    if len(data) != min(size, _BLOCK):
-        raise _ShortError(f"{len(data):,} of {min(size, _BLOCK):,} bytes came")
+            raise NoRangesError
+        size, data = int(total[1]), await _body(response, count)
+    if len(data) != min(size, count):
+        raise _ShortError(f"{len(data):,} of {min(size, count):,} bytes came")
     return size, data
 
 
@@ -295,7 +283,7 @@ async def _asked(fs: Any, path: str, start: int, end: int) -> AsyncIterator[Any]
     async with session.get(fs.encode_url(path), headers=headers) as response:
         response.raise_for_status()
         if response.status != _PARTIAL:
-            raise _NoRangesError
+            raise NoRangesError
         yield response
 
 
@@ -305,7 +293,7 @@ async def _body(response: Any, count: int) -> bytes:
     while len(data) <= count and (piece := await response.content.read(count + 1 - len(data))):
         data += piece
     if len(data) > count:
-        raise _NoRangesError
+        raise NoRangesError
     return bytes(data)
 
 
@@ -316,6 +304,28 @@ def fetch(fs: Any, path: str, start: int | None = None, end: int | None = None) 
     if _is_async(fs):
         return bytes(_wait(fs, fs._cat_file, path, start=start, end=end))
     return bytes(fs.cat_file(path, start=start, end=end))
+
+
+def ends(url: Url, fs: Any, path: str, size: int | None) -> tuple[int, bytes, bytes]:
+    """Size of an object, its first and its last ``FINGERPRINT_END`` bytes; fails as ``fetch``.
+
+    Raises:
+        NoRangesError: Its server serves no parts of files.
+    """
+    is_web = url.protocol in WEB
+    if is_web:
+        size, head = _wait(fs, _head, fs, path, FINGERPRINT_END)
+    else:
+        size = int(_info(fs, path)["size"]) if size is None else size
+        head = fetch(fs, path, 0, min(size, FINGERPRINT_END))
+    if size <= FINGERPRINT_END:
+        return size, head, head
+    start = size - FINGERPRINT_END
+    return size, head, _wait(fs, _range, fs, path, start, size) if is_web else fetch(fs, path, start, size)
+
+
+def _info(fs: Any, path: str) -> Any:
+    return _wait(fs, fs._info, path) if _is_async(fs) else fs.info(path)
 
 
 def _wait(fs: Any, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -329,12 +339,17 @@ def _is_async(fs: Any) -> bool:
 
 def may_pass(error: Exception) -> bool:
     """Whether another try may do better."""
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | _NoRangesError | ImportError):
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NoRangesError | ImportError):
         return False
     if type(error).__name__ in _NO_CREDENTIALS:
         return False
     status = _status(error)
     return status is None or status >= _FIRST_SERVER_FAULT or status in _WORTH_ANOTHER_TRY
+
+
+def is_denied(error: Exception) -> bool:
+    """Whether a store refuses to show what was asked for, which some do of what is not there."""
+    return isinstance(error, PermissionError) or _status(error) in _DENIED
 
 
 def _status(error: Exception) -> int | None:
@@ -348,7 +363,7 @@ def refusal(url: Url, done: str, error: Exception) -> SlideNotFoundError | Slide
     status = _status(error)
     if isinstance(error, FileNotFoundError) or status in _NOT_THERE:
         return SlideNotFoundError(f"{url}: no such slide at this address; check it.")
-    if isinstance(error, PermissionError) or status in _DENIED:
+    if is_denied(error):
         code = f" (HTTP {status})" if status else ""
         return SlideReadError(
             f"{url}: access is denied{code}, or there is no such slide; check the address, and the credentials or whether a "
@@ -359,7 +374,7 @@ def refusal(url: Url, done: str, error: Exception) -> SlideNotFoundError | Slide
             f"{url}: no credentials for this store were found; name them (AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY), or set FSSPEC_S3='{\"anon\": true}' for a public one."
         )
-    if isinstance(error, _NoRangesError):
+    if isinstance(error, NoRangesError):
         return SlideReadError(
             f"{url}: its server serves whole files only (no range requests); copy the slide to a local disk first."
         )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain
 from typing import Any, Final, cast
 
 import numpy as np
 import zarr
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.storage import FsspecStore
 
 from wsiamf.addresses import Url
@@ -19,34 +19,62 @@ from wsiamf.files import FINGERPRINT_END, fingerprint_of_ends, sha256_bytes
 from wsiamf.slides import remote_file
 from wsiamf.slides.interface import Slide
 from wsiamf.slides.parts import fingerprint_of_store
-from wsiamf.slides.remote_file import WEB, fetch, file_system, may_pass, options, refusal, tried
+from wsiamf.slides.remote_file import (
+    WEB,
+    NoRangesError,
+    as_sent,
+    ends,
+    fetch,
+    file_system,
+    is_denied,
+    may_pass,
+    options,
+    refusal,
+    tried,
+)
 from wsiamf.slides.resolution import Resolution
+from wsiamf.slides.waiting import AT_ONCE
 from wsiamf.slides.zarr_slide import OpenGroup, ZarrSlide, open_levels
 
 SUFFIX: Final = ".zarr"
 _ROOT_METADATA: Final = (("zarr.json", 3), (".zgroup", 2))
-_ALL_METADATA: Final = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+_GROUP_METADATA: Final = {2: (".zgroup", ".zattrs"), 3: ("zarr.json",)}
+_ARRAY_METADATA: Final = {2: (".zarray",), 3: ("zarr.json",)}
+_METADATA: Final = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray"})
 _CHUNKS_READ: Final = 64
-_REQUESTS: Final = 16
-"""At once, where many small objects are read."""
 
 
 class _PatientStore(FsspecStore):
     """A store whose readings are tried again, and whose errors hold no credentials."""
 
     url: Url
+    turns: asyncio.Semaphore
+    """Shared by the stores of one slide and its duplicates."""
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-        """As of the store; None where there is no such key."""
+        """As of the store; None where there is no such key, and where metadata are denied: so some stores say the same."""
         for pause in (*remote_file.PAUSES_S, None):
             try:
-                return await asyncio.wait_for(super().get(key, prototype, byte_range), remote_file.TIMEOUT_S)
+                async with self.turns:
+                    found = await asyncio.wait_for(super().get(key, prototype, byte_range), remote_file.TIMEOUT_S)
+                if found is not None and len(found) > _asked_for(byte_range):
+                    raise NoRangesError
+                return found
             except Exception as error:  # noqa: BLE001 - each protocol's package has errors of its own
+                if is_denied(error) and key.rpartition("/")[2] in _METADATA:
+                    return None
                 if pause is None or not may_pass(error):
                     refused = refusal(self.url, "read", error)
                     break
             await asyncio.sleep(pause)
         raise refused
+
+
+def _asked_for(byte_range: Any) -> float:
+    """The most bytes that an answer may have."""
+    if isinstance(byte_range, RangeByteRequest):
+        return byte_range.end - byte_range.start
+    return byte_range.suffix if isinstance(byte_range, SuffixByteRequest) else float("inf")
 
 
 def open_remote_zarr(url: Url, given: Resolution | None) -> Slide:
@@ -58,14 +86,14 @@ def open_remote_zarr(url: Url, given: Resolution | None) -> Slide:
         SlideReadError: It cannot be reached or may not be read.
     """
     url = _root(url)
-    open_group = partial(_open_group, url, _zarr_format(url))
+    open_group = _group_opener(url)
     return ZarrSlide(url, given, open_group=open_group, fingerprint_store=partial(_fingerprint, url, open_group))
 
 
 def remote_zarr_fingerprint(url: Url) -> str:
     """``Slide.fingerprint`` of an OME-Zarr picture at an address; errors as of ``open_remote_zarr``."""
     url = _root(url)
-    return _fingerprint(url, partial(_open_group, url, _zarr_format(url)))
+    return _fingerprint(url, _group_opener(url))
 
 
 def _root(url: Url) -> Url:
@@ -94,59 +122,103 @@ def _zarr_format(url: Url) -> int:
     raise refused
 
 
-def _open_group(url: Url, zarr_format: int) -> zarr.Group:
-    store = cast(_PatientStore, _PatientStore.from_url(url.full, storage_options=options(url), read_only=True))
-    store.url = url
+def _group_opener(url: Url) -> OpenGroup:
+    return partial(_open_group, url, _zarr_format(url), asyncio.Semaphore(AT_ONCE))
+
+
+def _open_group(url: Url, zarr_format: int, turns: asyncio.Semaphore) -> zarr.Group:
+    store = cast(_PatientStore, _PatientStore.from_url(as_sent(url), storage_options=options(url), read_only=True))
+    store.url, store.turns = url, turns
     return zarr.open_group(store, mode="r", zarr_format=zarr_format, use_consolidated=False)  # type: ignore[arg-type]
 
 
 def _fingerprint(url: Url, open_group: OpenGroup) -> str:
     """That of the same folder on a disk where the store can list its objects; else one of its own."""
     fs, root = file_system(url)
-    if url.protocol in WEB:
+    found = None if url.protocol in WEB else tried(url, "listed", partial(_listed, fs, root))
+    if found is None:
         return _unlisted_fingerprint(url, open_group)
-    found = tried(url, "listed", lambda: fs.find(root, detail=True))
     places = {path.removeprefix(f"{root}/"): path for path in found}
     sizes = {place: int(found[path]["size"]) for place, path in places.items()}
 
     def read(wanted: Sequence[str]) -> list[str]:
-        with ThreadPoolExecutor(_REQUESTS) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(lambda place: _object_fingerprint(url, fs, places[place], sizes[place]), wanted))
 
     return fingerprint_of_store(sizes, read)
 
 
-def _object_fingerprint(url: Url, fs: Any, path: str, size: int) -> str:
-    head = tried(url, "read", partial(fetch, fs, path, 0, min(size, FINGERPRINT_END)))
-    tail = head
-    if size > FINGERPRINT_END:
-        tail = tried(url, "read", partial(fetch, fs, path, size - FINGERPRINT_END, size))
-    return fingerprint_of_ends([(size, head, tail)])
+def _listed(fs: Any, root: str) -> Mapping[str, Any] | None:
+    """All objects below an address; None where listing is denied, as it often is where reading is not."""
+    try:
+        return cast(Mapping[str, Any], fs.find(root, detail=True))
+    except Exception as error:
+        if is_denied(error):
+            return None
+        raise
+
+
+def _object_fingerprint(url: Url, fs: Any, path: str, size: int | None = None, *, whole: bool = False) -> str:
+    """Of one object by its ends; ``whole`` says whether it may be read whole where its server serves no parts."""
+
+    def read() -> tuple[int, bytes, bytes]:
+        try:
+            return ends(url, fs, path, size)
+        except NoRangesError:
+            if not whole:
+                raise
+            data = fetch(fs, path)
+            return len(data), data[:FINGERPRINT_END], data[-FINGERPRINT_END:]
+
+    return fingerprint_of_ends([tried(url, "read", read)])
 
 
 def _unlisted_fingerprint(url: Url, open_group: OpenGroup) -> str:
-    """sha256 over all metadata and some chunks of every level, evenly spread: a web server lists nothing."""
+    """sha256 over all metadata and at most 64 chunks, evenly spread over each level: a web server lists nothing."""
     fs, root = file_system(url)
     _, arrays = open_levels(url.name, open_group)
-    groups = {path.rpartition("/")[0] for path in (array.path for array in arrays)} | {""}
-    metadata = sorted(f"{path}/{key}" for path in {*groups, *(a.path for a in arrays)} for key in _ALL_METADATA)
-    chunks = chain.from_iterable(_some_chunks(array, _CHUNKS_READ // len(arrays) + 1) for array in arrays)
+    n_chunks = _CHUNKS_READ // len(arrays)
+    chunks = [(key, array.shards is None) for array in arrays for key in _some_chunks(array, n_chunks)]
 
-    def read(key: str) -> bytes:
+    def read_metadata(key: str) -> str:
+        return sha256_bytes(tried(url, "read", partial(_metadata, fs, f"{root}/{key}")))
+
+    def read_chunk(chunk: tuple[str, bool]) -> str:
+        key, whole = chunk
         try:
-            return tried(url, "read", partial(fetch, fs, f"{root}/{key.lstrip('/')}"))
-        except SlideNotFoundError:
-            return b""
+            return _object_fingerprint(url, fs, f"{root}/{key}", whole=whole)
+        except SlideNotFoundError:  # left out, as a store may
+            return ""
 
-    with ThreadPoolExecutor(_REQUESTS) as pool:
-        return sha256_bytes("\n".join(sha256_bytes(data) for data in pool.map(read, [*metadata, *chunks])).encode())
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        hashes = [*pool.map(read_metadata, _metadata_keys(arrays)), *pool.map(read_chunk, chunks)]
+    return sha256_bytes("\n".join(hashes).encode())
+
+
+def _metadata_keys(arrays: Sequence[zarr.Array[Any]]) -> list[str]:
+    """Of the root, the picture's group and its arrays, in the format that they are written in."""
+    number = int(arrays[0].metadata.zarr_format)
+    groups = {array.path.rpartition("/")[0] for array in arrays} | {""}
+    keys = [f"{group}/{name}" for group in groups for name in _GROUP_METADATA[number]]
+    keys += [f"{array.path}/{name}" for array in arrays for name in _ARRAY_METADATA[number]]
+    return sorted(key.lstrip("/") for key in keys)
+
+
+def _metadata(fs: Any, path: str) -> bytes:
+    """Empty where there is none, which some stores say by denying it."""
+    try:
+        return fetch(fs, path)
+    except Exception as error:
+        if isinstance(error, FileNotFoundError) or is_denied(error):
+            return b""
+        raise
 
 
 def _some_chunks(array: zarr.Array[Any], n: int) -> Iterator[str]:
-    """Keys of ``n`` chunks (shards, where there are), evenly spread."""
+    """Keys of at most ``n`` chunks (shards, where there are), evenly spread."""
     sides = array.shards or array.chunks
     shape = [-(-length // side) for length, side in zip(array.shape, sides, strict=True)]
     total = int(np.prod(shape))
     for index in np.linspace(0, total - 1, min(n, total)).astype(int):
         place = tuple(int(part) for part in np.unravel_index(index, shape))
-        yield f"{array.path}/{array.metadata.encode_chunk_key(place)}"
+        yield f"{array.path}/{array.metadata.encode_chunk_key(place)}".lstrip("/")

@@ -134,7 +134,8 @@ def vendor_of(path: Address, tiff: tifffile.TiffFile) -> str | None:
     first: Any = tiff.pages[0] if len(tiff.pages) else None
     if vendor is None and first is not None and str(first.tags.valueof("Software")).startswith(_TRESTLE):
         return "Trestle"
-    if vendor is None and path.suffix.lower() in VENDOR_SUFFIXES:
+    is_plain = first is not None and first.is_tiled  # whatever it is called: OpenSlide reads it as such
+    if vendor is None and not is_plain and path.suffix.lower() in VENDOR_SUFFIXES:
         return f"by its suffix, {path.suffix}"
     return vendor
 
@@ -157,18 +158,21 @@ def refuse_stack(path: Address, tiff: tifffile.TiffFile) -> None:
 def pyramid(path: Address, tiff: tifffile.TiffFile) -> list[Any]:
     """The pages that are levels of one picture, finest first: the first page, and what repeats it smaller.
 
-    Labels, macro images and thumbnails, marked as reduced or not, are left out where their shape gives them away.
+    Labels, macro images and thumbnails, marked as reduced or not, are left out where their shape gives them away. Where the
+    first page is in tiles, levels are too and are marked as reduced, as OpenSlide has it.
 
     Raises:
-        UnsupportedSlideError: A page that is not marked as reduced shows another picture.
+        UnsupportedSlideError: The first page is not in tiles, and one that is not marked as reduced shows another picture.
     """
     pages: list[Any] = list(tiff.pages)
     first = pages[0]
     levels = [first]
     for page in [*pages[1:], *(first.pages or ())]:
-        if repeats(first, page) and page.imagewidth < levels[-1].imagewidth:
+        is_marked = bool(page.is_reduced or page.is_subifd)
+        like_first = not first.is_tiled or (page.is_tiled and is_marked)
+        if like_first and repeats(first, page) and page.imagewidth < levels[-1].imagewidth:
             levels.append(page)
-        elif not page.is_reduced and not page.is_subifd:
+        elif not first.is_tiled and not is_marked:
             raise UnsupportedSlideError(
                 f"{path}: holds several pictures that form no pyramid ({len(pages)} pages); save the slide by itself."
             )

@@ -110,7 +110,10 @@ class TiffTiles(Tiles):
         return segment
 
     def _refuse_larger(self, data: bytes) -> None:
-        """A JPEG tile has a size of its own, which a decoder allocates whatever the file's directory says."""
+        """A JPEG tile has a size of its own, which a decoder allocates whatever the file's directory says.
+
+        So have tiles in WebP, PNG, JPEG 2000 and JPEG XL, whose sizes are not looked at: they are checked once decoded.
+        """
         stated = jpeg_size(data) if self._states_its_size else None
         grid = self._grid
         if stated is not None and (

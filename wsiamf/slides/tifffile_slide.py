@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from wsiamf.addresses import Address
 from wsiamf.errors import SlideReadError
-from wsiamf.slides.base import DescribedSlide, SlideDescription, blank, grid_of, level_properties
+from wsiamf.slides.base import (
+    DescribedSlide,
+    SlideDescription,
+    grid_of,
+    level_properties,
+    mean_downsample,
+    on_background,
+)
 from wsiamf.slides.byte_ranges import RemoteRanges
 from wsiamf.slides.interface import TileGrid, Tiles
 from wsiamf.slides.resolution import Resolution
@@ -86,10 +93,8 @@ class TifffileSlide(DescribedSlide):
         return "tifffile"
 
     def _read_pixels(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
-        downsample = self.level_downsamples[level]
-        left, top = (int(np.floor(value / downsample + 0.5)) for value in (x, y))
         try:
-            return self._levels[level].read(left, top, width, height)
+            return self._levels[level].read(*self._level_corner(x, y, level), width, height)
         except READ_FAILURES as error:
             reason = " ".join(str(error).split())
             raise SlideReadError(
@@ -146,12 +151,11 @@ class _Level:
         """A box in px of this level, (height, width, 3); what lies outside the picture is background."""
         if self._mapped is None:
             return self._cached.read(left, top, width, height)
-        box = blank(width, height, self._background)
-        right, bottom = min(left + width, self._page.imagewidth), min(top + height, self._page.imagelength)
-        x0, y0 = max(left, 0), max(top, 0)
-        if x0 < right and y0 < bottom:
-            piece = as_rgb(self._page, self._mapped[y0:bottom, x0:right], self._background)
-            box[y0 - top : bottom - top, x0 - left : right - left] = piece
+        dimensions = (self._page.imagewidth, self._page.imagelength)
+        box, view, part = on_background((left, top), (width, height), dimensions, self._background)
+        if view.size:
+            pixels = self._mapped[part.y : part.y + part.height, part.x : part.x + part.width]
+            view[...] = as_rgb(self._page, pixels, self._background)
         return box
 
 
@@ -191,7 +195,7 @@ def _memory_map(page: Any) -> NDArray[np.uint8]:
 def _describe(content: TiffContent) -> SlideDescription:
     pages = [level[0] for level in content.levels]
     dimensions = tuple((int(page.imagewidth), int(page.imagelength)) for page in pages)
-    downsamples = tuple(_downsample(dimensions[0], size) for size in dimensions)
+    downsamples = tuple(mean_downsample(dimensions[0], size) for size in dimensions)
     grids = tuple(_tile_grid(page) for page in pages)
     return SlideDescription(
         vendor=content.vendor,
@@ -200,11 +204,6 @@ def _describe(content: TiffContent) -> SlideDescription:
         tile_grids=grids,
         properties=level_properties(content.vendor, dimensions, downsamples, grids) | dict(content.properties),
     )
-
-
-def _downsample(finest: tuple[int, int], size: tuple[int, int]) -> float:
-    """As OpenSlide has it: the mean of both axes."""
-    return (finest[0] / size[0] + finest[1] / size[1]) / 2
 
 
 def _tile_grid(page: Any) -> TileGrid | None:

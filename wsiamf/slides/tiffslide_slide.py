@@ -16,6 +16,7 @@ import tiffslide
 from wsiamf.addresses import Address
 from wsiamf.errors import UnsupportedSlideError
 from wsiamf.slides.byte_ranges import RemoteRanges
+from wsiamf.slides.raw_tiles import is_openslides
 from wsiamf.slides.tiff_layout import READ_FAILURES, refuse_incomplete, vendor_of
 from wsiamf.slides.tifffile_slide import TiffContent, TifffileSlide
 
@@ -23,17 +24,6 @@ _VENDORS: Final = {"svs": "aperio", "ndpi": "hamamatsu"}
 """Whose levels are one page each, without gaps and overlaps; the others' need OpenSlide's knowledge of their layout."""
 
 _CHECKED: Final = "aperio"  # its files obey TIFF's own words on where tiles lie; NDPI bends them beyond 4 GiB
-_COMPRESSIONS: Final = frozenset(
-    {
-        tifffile.COMPRESSION.NONE,
-        tifffile.COMPRESSION.LZW,
-        tifffile.COMPRESSION.JPEG,
-        tifffile.COMPRESSION.ADOBE_DEFLATE,
-        tifffile.COMPRESSION.DEFLATE,
-        tifffile.COMPRESSION.APERIO_JP2000_RGB,  # its sister in YCbCr (33003) is OpenSlide's alone
-    }
-)
-_COLOURS: Final = frozenset({tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR})
 _TIFFSLIDES: Final = "tiffslide."
 _OPENSLIDES: Final = "openslide."
 _SERIES: Final = "tiffslide.series-index"
@@ -60,8 +50,8 @@ class TiffslideSlide(TifffileSlide):
         vendor = next((word for flag, word in _VENDORS.items() if getattr(tiff, f"is_{flag}")), None)
         if vendor is None:
             raise UnsupportedSlideError(
-                f"{path}: a vendor's slide ({vendor_of(path, tiff)}) that only OpenSlide reads in full; copy it to a local "
-                "disk first."
+                f"{path}: a vendor's slide ({vendor_of(path, tiff)}) that is not read from an address; copy it to a "
+                "local disk first."
             )
         if vendor == _CHECKED:
             refuse_incomplete(path, tiff)
@@ -80,8 +70,10 @@ def _tiled_pages(tiff: tifffile.TiffFile) -> list[Any]:
 
 
 def _series_pages(tiff: tifffile.TiffFile, series: int, n_levels: int) -> list[Any]:
+    """Level 0 and those of the others that are in tiles: some scanners write coarse levels whole."""
     levels: Any = tiff.series[series].levels
-    return [level.keyframe for level in levels[:n_levels]]
+    pages = [level.keyframe for level in levels[:n_levels]]
+    return [page for page in pages if page is pages[0] or page.is_tiled]
 
 
 def _read_header(path: Address, remote: RemoteRanges) -> tuple[dict[str, Any], int]:
@@ -108,10 +100,11 @@ def _failures(path: Address) -> Iterator[None]:
 
 
 def _refuse_undecodable(path: Address, page: Any) -> None:
-    eight_bit = page.dtype == "uint8" and page.samplesperpixel == 3 and page.imagedepth == 1
-    plain = page.planarconfig == tifffile.PLANARCONFIG.CONTIG and not page.extrasamples
-    known = page.compression in _COMPRESSIONS and page.photometric in _COLOURS
-    if not (page.is_tiled and eight_bit and plain and known):
+    if not page.is_tiled:
+        raise UnsupportedSlideError(
+            f"{path}: level 0 is not in tiles, so that every crop would need all of it; copy it to a local disk first."
+        )
+    if not is_openslides(page):
         raise UnsupportedSlideError(
             f"{path}: holds tiles of a kind that only OpenSlide reads (compression {int(page.compression)}, photometric "
             f"{int(page.photometric)}); copy it to a local disk first."

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsiamf.slides.base import blank
+from wsiamf.slides.base import blank, on_background
 from wsiamf.slides.interface import Tiles
 from wsiamf.slides.waiting import work_through
 
@@ -39,19 +39,18 @@ class CachedTiles:
         Raises:
             SlideReadError: A tile cannot be read or decoded.
         """
-        box = blank(width, height, self._background)
-        right, bottom = min(left + width, self._dimensions[0]), min(top + height, self._dimensions[1])
-        x0, y0 = max(left, 0), max(top, 0)
-        if x0 >= right or y0 >= bottom:
+        box, view, part = on_background((left, top), (width, height), self._dimensions, self._background)
+        if not view.size:
             return box
+        right, bottom = part.x + part.width, part.y + part.height
         grid = self._tiles.grid
-        for row in range(y0 // grid.tile_height, -(-bottom // grid.tile_height)):
-            columns = range(x0 // grid.tile_width, -(-right // grid.tile_width))
+        for row in range(part.y // grid.tile_height, -(-bottom // grid.tile_height)):
+            columns = range(part.x // grid.tile_width, -(-right // grid.tile_width))
             for column, tile in zip(columns, self._row(row, columns), strict=True):
                 tile_x, tile_y = column * grid.tile_width, row * grid.tile_height
-                piece = tile[max(y0 - tile_y, 0) : bottom - tile_y, max(x0 - tile_x, 0) : right - tile_x]
-                y, x = max(y0, tile_y) - top, max(x0, tile_x) - left
-                box[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
+                piece = tile[max(part.y - tile_y, 0) : bottom - tile_y, max(part.x - tile_x, 0) : right - tile_x]
+                y, x = max(part.y, tile_y) - part.y, max(part.x, tile_x) - part.x
+                view[y : y + piece.shape[0], x : x + piece.shape[1]] = piece
         return box
 
     def _row(self, row: int, columns: Sequence[int]) -> list[NDArray[np.uint8]]:

@@ -8,8 +8,9 @@ from typing import Final, TypeVar
 
 from wsiamf.slides.interface import Tiles
 
-_AT_ONCE: Final = 16
-"""Requests of one reading under way: what hides the time of an answer, and what servers take without complaint."""
+AT_ONCE: Final = 16
+"""Requests of one slide under way, whatever reads it: what hides the time of an answer, and what servers take without
+complaint."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,5 +27,5 @@ def work_through(tiles: Tiles, work: Callable[[T], R], items: Sequence[T]) -> It
     if not tiles.waits or len(items) < 2:
         yield from map(work, items)
         return
-    with ThreadPoolExecutor(min(_AT_ONCE, len(items)), thread_name_prefix="wsiamf-wait") as pool:
+    with ThreadPoolExecutor(min(AT_ONCE, len(items)), thread_name_prefix="wsiamf-wait") as pool:
         yield from pool.map(work, items)

@@ -1,4 +1,4 @@
-"""DICOM slides that OpenSlide refuses, through wsidicom (extra ``dicom``): JPEG-LS, RLE, HTJ2K, deflated and others."""
+"""DICOM slides that OpenSlide refuses, through wsidicom (extra ``dicom``): JPEG-LS, RLE, HTJ2K and others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsiamf.errors import SlideReadError, UnsupportedSlideError
-from wsiamf.slides.base import DescribedSlide, SlideDescription, blank, grid_of, level_properties
+from wsiamf.slides.base import (
+    DescribedSlide,
+    SlideDescription,
+    grid_of,
+    level_properties,
+    mean_downsample,
+    on_background,
+)
+from wsiamf.slides.parts import SERIES_KEY
 from wsiamf.slides.resolution import PIXEL_SPACING, Resolution, mpp_properties
+from wsiamf.wording import one_line
 
 _VENDOR: Final = "dicom"
-_SERIES_KEY: Final = "dicom.SeriesInstanceUID"
 _CHANNELS: Final = frozenset({1, 3})
 
 
@@ -62,14 +70,10 @@ class WsiDicomSlide(DescribedSlide):
             )
 
     def _read_pixels(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
-        downsample = self.level_downsamples[level]
-        left, top = (int(np.floor(value / downsample + 0.5)) for value in (x, y))
-        box = blank(width, height, self.background)
-        level_width, level_height = self.level_dimensions[level]
-        x0, y0 = max(left, 0), max(top, 0)
-        x1, y1 = min(left + width, level_width), min(top + height, level_height)
-        if x0 < x1 and y0 < y1:
-            box[y0 - top : y1 - top, x0 - left : x1 - left] = self._region(level, x0, y0, x1 - x0, y1 - y0)
+        corner = self._level_corner(x, y, level)
+        box, view, part = on_background(corner, (width, height), self.level_dimensions[level], self.background)
+        if view.size:
+            view[...] = self._region(level, part.x, part.y, part.width, part.height)
         return box
 
     def _region(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[Any]:
@@ -80,7 +84,7 @@ class WsiDicomSlide(DescribedSlide):
             )
         except Exception as error:  # wsidicom's errors have no root, and codecs raise what they like
             raise SlideReadError(
-                f"{self.name}: {width} x {height} px at {(x, y)} of level {level} cannot be decoded: {_line(error)}."
+                f"{self.name}: {width} x {height} px at {(x, y)} of level {level} cannot be decoded: {one_line(error)}."
             ) from error
         return pixels[..., None] if pixels.ndim == 2 else pixels
 
@@ -107,15 +111,14 @@ def _open(path: Path, files: Sequence[Path], refused: str) -> Any:
 
 def _refusal(path: Path, refused: str, error: Exception) -> str:
     return (
-        f"{path}: OpenSlide cannot open it: {refused}; wsidicom neither: {_line(error)}. "
+        f"{path}: OpenSlide cannot open it: {refused}; wsidicom neither: {one_line(error)}. "
         "Copy it again if it may be incomplete, else convert it to a format that OpenSlide reads."
     )
 
 
 def _describe(slide: Any, pyramid: Sequence[Any]) -> SlideDescription:
     dimensions = tuple((int(level.size.width), int(level.size.height)) for level in pyramid)
-    first = dimensions[0]
-    downsamples = tuple((first[0] / width + first[1] / height) / 2 for width, height in dimensions)
+    downsamples = tuple(mean_downsample(dimensions[0], size) for size in dimensions)
     grids = tuple(
         grid_of(size, (int(level.tile_size.width), int(level.tile_size.height)))
         for level, size in zip(pyramid, dimensions, strict=True)
@@ -130,11 +133,7 @@ def _describe(slide: Any, pyramid: Sequence[Any]) -> SlideDescription:
 
 
 def _stated(slide: Any, finest: Any) -> dict[str, str]:
-    properties = {_SERIES_KEY: str(slide.uids.series_instance)} if slide.uids is not None else {}
+    properties = {SERIES_KEY: str(slide.uids.series_instance)} if slide.uids is not None else {}
     if finest.mpp is not None:
         properties |= mpp_properties(PIXEL_SPACING, float(finest.mpp.width), float(finest.mpp.height))
     return properties
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from wsiamf.addresses import Address
 from wsiamf.errors import SlideError, SlideReadError, UnsupportedSlideError
-from wsiamf.slides.base import DescribedSlide, SlideDescription, grid_of, level_properties
+from wsiamf.slides.base import DescribedSlide, SlideDescription, grid_of, level_properties, mean_downsample
 from wsiamf.slides.interface import TileGrid, Tiles
 from wsiamf.slides.ngff import Multiscale, NgffLevel, ngff_metadata, parse_multiscale
 from wsiamf.slides.resolution import NGFF_SCALE, Resolution, mpp_properties
 from wsiamf.slides.tile_cache import CachedTiles
+from wsiamf.wording import one_line
 
 OpenGroup = Callable[[], zarr.Group]
 
@@ -67,19 +68,14 @@ class ZarrSlide(DescribedSlide):
     def backend(self) -> str:
         return "zarr"
 
-    @property
-    def fingerprint(self) -> str:
-        if self._fingerprint is None and self._fingerprint_store is not None:
-            self._fingerprint = self._fingerprint_store()
-        return super().fingerprint
-
     def _read_pixels(self, x: int, y: int, level: int, width: int, height: int) -> NDArray[np.uint8]:
-        downsample = self.level_downsamples[level]
-        left, top = (int(np.floor(value / downsample + 0.5)) for value in (x, y))
-        return self._cached[level].read(left, top, width, height)
+        return self._cached[level].read(*self._level_corner(x, y, level), width, height)
 
     def _tiles(self, level: int) -> Tiles | None:
         return self._levels[level]
+
+    def _content_fingerprint(self) -> str:
+        return super()._content_fingerprint() if self._fingerprint_store is None else self._fingerprint_store()
 
     def duplicate(self) -> ZarrSlide:
         return ZarrSlide(
@@ -113,7 +109,7 @@ class _ZarrTiles(Tiles):
             raise
         except Exception as error:  # codecs and stores are plugins, and raise what they like
             raise SlideReadError(
-                f"{self._name}: chunk {(column, row)} of {self._array.path or 'the array'} cannot be read: {_line(error)}."
+                f"{self._name}: chunk {(column, row)} of {self._array.path or 'the array'} cannot be read: {one_line(error)}."
             ) from error
         order = [axis for axis in self._axes if axis in box]
         samples = samples.transpose([order.index(axis) for axis in "yxc" if axis in order])
@@ -135,7 +131,7 @@ def open_levels(name: str, open_group: OpenGroup) -> tuple[Multiscale, list[zarr
         raise
     except Exception as error:  # codecs and stores are plugins, and raise what they like
         raise UnsupportedSlideError(
-            f"{name}: no OME-Zarr slide that can be opened: {_line(error)}; copy it again if it may be incomplete, and "
+            f"{name}: no OME-Zarr slide that can be opened: {one_line(error)}; copy it again if it may be incomplete, and "
             "install the codec (numcodecs, zarr) that it names."
         ) from error
     for array in arrays:
@@ -238,7 +234,7 @@ def _downsample(finest: NgffLevel, level: NgffLevel, whole: tuple[int, int], siz
         )
         if fits:
             return sum(stated) / 2
-    return (whole[0] / size[0] + whole[1] / size[1]) / 2
+    return mean_downsample(whole, size)
 
 
 def _size(axes: Sequence[str], array: zarr.Array[Any]) -> tuple[int, int]:
@@ -249,7 +245,3 @@ def _size(axes: Sequence[str], array: zarr.Array[Any]) -> tuple[int, int]:
 def _grid(axes: Sequence[str], array: zarr.Array[Any]) -> TileGrid:
     width, height = (int(array.chunks[axes.index(axis)]) for axis in "xy")
     return grid_of(_size(axes, array), (width, height))
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
