@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from wsiamf.review.counting import count
 from wsiamf.review.decisions import DecisionStore
 from wsiamf.review.figures import load_figures
 from wsiamf.review.loading import load_review
-from wsiamf.review.worklist_files import read_worklist
+from wsiamf.review.worklist_files import read_worklist, redraw_command
 from wsiamf.training.labels import read_labelled_set
 from wsiamf.training.recalibration.representative import check_equal_chances, picked_as_hard
 
@@ -78,10 +79,23 @@ def test_worklist_is_written_extended_and_never_quietly_replaced(out: Path, caps
         assert "--overwrite" in capsys.readouterr().err
         assert (out / "review" / "worklist.csv").read_bytes() == before
     assert run(["review", "worklist", str(out), "--review-budget", "10", "--overwrite"]) == 0
+    assert read_worklist(out).seed == 4
     with (out / "review" / "worklist.csv").open("a") as stream:
         stream.write("\n")
     assert run(["review", "worklist", str(out), "--review-budget", "20"]) == 1
     assert "was changed" in capsys.readouterr().err
+
+
+def test_the_command_that_draws_anew_draws_by_the_same_rules(out: Path) -> None:
+    options = ["--review-budget", "20", "--seed", "4", "--certain-share", "0.123456789"]
+    assert run(["review", "worklist", str(out), *options]) == 0
+    first = read_worklist(out)
+    program, *command = shlex.split(redraw_command(first, out))
+    (out / "review" / "worklist.json").unlink()  # so that the command alone says what they were
+    assert (program, run(command)) == ("wsiamf", 0)
+    again = read_worklist(out)
+    assert (again.seed, again.certain_share) == (4, 0.123456789)
+    pd.testing.assert_frame_equal(again.table, first.table)
 
 
 def test_apply_writes_beside_the_originals_and_says_what_the_live_counts_say(
