@@ -1,4 +1,4 @@
-"""Agreement of readers: coefficients and intervals as published or worked out, and figures kept apart by how they were drawn."""
+"""Agreement of readers: coefficients and intervals as published or worked out, figures apart by how they were drawn."""
 
 from __future__ import annotations
 

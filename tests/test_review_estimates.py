@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 
 from tests.made_review import all_decided, made_figures
 from wsiamf.review.answers import Answer
-from wsiamf.review.estimates import estimate
+from wsiamf.review.estimates import answered_design, estimate
 from wsiamf.review.settling import Settled, settle
 from wsiamf.review.worklist import Worklist, make_worklist
 
@@ -34,6 +35,11 @@ def reviewed(figures: pd.DataFrame, truth: list[Answer], worklist: Worklist, n_r
     return settle(figures, all_decided(figures.iloc[rows], "ann", [truth[row] for row in rows]))
 
 
+def estimated(settled: Settled, worklist: Worklist | None, *, by_slide: bool = True) -> dict[str, Any]:
+    """Estimates from as much of a worklist as was answered."""
+    return estimate(settled, answered_design(settled, worklist), by_slide=by_slide)
+
+
 FIGURES = made_figures(400, 20)
 TRUTH = truth_of(FIGURES)
 N_MF = sum(one.is_mitosis for one in TRUTH)
@@ -51,7 +57,7 @@ def test_estimates_are_right_on_average_and_intervals_hold(n_rows: int | None) -
     found: dict[str, list[tuple[float, bool]]] = {name: [] for name in NAMES}
     for seed in range(N_DRAWS):
         worklist = make_worklist(FIGURES, budget=100, seed=seed)
-        whole = estimate(reviewed(FIGURES, TRUTH, worklist, n_rows), worklist, by_slide=False)["all"]
+        whole = estimated(reviewed(FIGURES, TRUTH, worklist, n_rows), worklist, by_slide=False)["all"]
         for name in NAMES:
             interval = whole[f"{name}_interval95"]
             found[name].append((whole[name], interval["low"] <= TRUE[name] <= interval["high"]))
@@ -63,7 +69,7 @@ def test_estimates_are_right_on_average_and_intervals_hold(n_rows: int | None) -
 
 def test_answering_everything_leaves_nothing_to_estimate() -> None:
     worklist = make_worklist(FIGURES, budget=400)
-    whole = estimate(reviewed(FIGURES, TRUTH, worklist), worklist)["all"]
+    whole = estimated(reviewed(FIGURES, TRUTH, worklist), worklist)["all"]
     for name in NAMES:
         assert whole[name] == pytest.approx(TRUE[name], rel=1e-5)
         interval = whole[f"{name}_interval95"]
@@ -78,7 +84,7 @@ def test_numbers_and_their_intervals_are_possible() -> None:
     for seed in range(12):
         worklist = make_worklist(figures, budget=55, certain_share=0.2, seed=seed)
         settled = reviewed(figures, truth, worklist)
-        whole = estimate(settled, worklist, by_slide=False)["all"]
+        whole = estimated(settled, worklist, by_slide=False)["all"]
         labels = settled.table.loc[settled.table["reviewed"], "final_label"]
         for name, seen in {
             "n_amf": (labels == "AMF").sum(),
@@ -97,17 +103,17 @@ def test_rows_after_the_first_gap_and_answers_elsewhere_are_not_used() -> None:
     elsewhere = np.setdiff1d(np.arange(400), pd.Index(FIGURES["uuid"]).get_indexer(worklist.table["uuid"]))[:50]
     both = np.concatenate([rows, elsewhere])
     gapped = settle(FIGURES, all_decided(FIGURES.iloc[both], "ann", [TRUTH[row] for row in both]))
-    found = estimate(gapped, worklist, by_slide=False)
+    found = estimated(gapped, worklist, by_slide=False)
     assert (found["n_rows_used"], found["first_unanswered_row"], found["n_answers_beyond"]) == (60, 61, 39)
-    first = estimate(reviewed(FIGURES, TRUTH, worklist, 60), worklist, by_slide=False)
+    first = estimated(reviewed(FIGURES, TRUTH, worklist, 60), worklist, by_slide=False)
     assert found["all"] == first["all"]
-    assert estimate(settled, worklist, by_slide=False)["n_rows_used"] == 70
+    assert estimated(settled, worklist, by_slide=False)["n_rows_used"] == 70
 
 
 def test_unresolved_figures_leave_the_counts_and_bounds_say_what_they_could_change() -> None:
     unsure = [U if row % 10 == 0 else answer for row, answer in enumerate(TRUTH)]
     worklist = make_worklist(FIGURES, budget=400)
-    whole = estimate(reviewed(FIGURES, unsure, worklist), worklist)["all"]
+    whole = estimated(reviewed(FIGURES, unsure, worklist), worklist)["all"]
     n_amf, n_nmf = unsure.count(A), unsure.count(N)
     assert (whole["n_unresolved"], whole["n_mf"]) == (40, n_amf + n_nmf)
     assert whole["precision"] == pytest.approx((n_amf + n_nmf) / 360, rel=1e-5)
@@ -122,20 +128,20 @@ def test_unresolved_figures_leave_the_counts_and_bounds_say_what_they_could_chan
 
 def test_too_few_no_worklist_and_other_figures_are_null_with_the_reason() -> None:
     worklist = make_worklist(FIGURES, budget=30)
-    few = estimate(reviewed(FIGURES, TRUTH, worklist), worklist)
+    few = estimated(reviewed(FIGURES, TRUTH, worklist), worklist)
     assert few["all"]["n_mf"] is None
     assert "20 are needed" in few["all"]["n_mf_interval95_status"]
     settled = reviewed(FIGURES, TRUTH, worklist)
-    assert "no worklist" in estimate(settled, None)["all"]["precision_status"]
+    assert "no worklist" in estimated(settled, None)["all"]["precision_status"]
     changed = replace(settled, table=settled.table.assign(uuid=[f"new-{row}" for row in range(400)]))
-    assert "make the worklist anew" in estimate(changed, worklist)["all"]["precision_status"]
+    assert "make the worklist anew" in estimated(changed, worklist)["all"]["precision_status"]
 
 
 def test_a_slide_with_answers_enough_has_estimates_of_its_own() -> None:
     figures = made_figures(400, 4)
     truth = truth_of(figures)
     worklist = make_worklist(figures, budget=240, certain_share=0.1)
-    found = estimate(reviewed(figures, truth, worklist), worklist)["slides"]
+    found = estimated(reviewed(figures, truth, worklist), worklist)["slides"]
     for name, slide in found.items():
         own = [truth[row] for row in np.flatnonzero(figures["slide_id"] == name)]
         assert slide["n_candidates"] == 100

@@ -107,7 +107,7 @@ def _check_extends(new: Worklist, old: Worklist, path: Path) -> None:
     begins_alike = len(new.table) >= n and (new.table[keys].iloc[:n].to_numpy() == old.table[keys].to_numpy()).all()
     if not begins_alike:
         raise ReviewError(
-            f"{path}: holds another worklist ({_options(old)}), which this one does not begin with, since an option or the slides' "
-            "results differ; extend it with its own options and a larger budget, or replace it with --overwrite "
+            f"{path}: holds another worklist ({_options(old)}), which this one does not begin with, since an option or the "
+            "slides' results differ; extend it with its own options and a larger budget, or replace it with --overwrite "
             "(answers are kept)."
         )
