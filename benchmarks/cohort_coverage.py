@@ -27,7 +27,7 @@ from scipy import special
 from wsiamf.cohort import bootstrap
 from wsiamf.config import SetConfig
 from wsiamf.files import atomic_file
-from wsiamf.summary.intervals import Interval, wilson
+from wsiamf.summary.intervals import MIN_CASES, MIN_EFFECTIVE_CASES, Interval, wilson
 from wsiamf.training.deciding import head_raters, with_cross_fitted
 from wsiamf.training.readers import READERS
 
@@ -76,7 +76,7 @@ class Drawn:
 def widened(drawn: Drawn) -> Interval | None:
     """What ``cohort.json`` prints, without its least number of cases."""
     effective = bootstrap.effective_cases(drawn.numerators, drawn.denominators)
-    if effective < bootstrap.MIN_EFFECTIVE_CASES:
+    if effective < MIN_EFFECTIVE_CASES:
         return None
     return bootstrap.ratio_interval(drawn.ratios, effective)
 
@@ -219,7 +219,7 @@ def markdown(table: pd.DataFrame) -> str:
     for (population, figure), some in table.groupby(["population", "figure"], sort=False):
         printed = some[some["method"] == "widened"].set_index("cases")["coverage"]
         sizes = [f"{printed[size]:.3f}" if size in printed else "" for size in SIZES]
-        enough = some[some["cases"] >= bootstrap.MIN_CASES].groupby("method")["coverage"]
+        enough = some[some["cases"] >= MIN_CASES].groupby("method")["coverage"]
         low, high = enough.min(), enough.max()
         ranges = [f"{low[name]:.2f} to {high[name]:.2f}" if name in low else "" for name in others]
         lines.append([str(population), str(figure), *sizes, *ranges])
@@ -227,7 +227,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def _lowest(table: pd.DataFrame) -> float:
-    printed = table[(table["method"] == "widened") & (table["cases"] >= bootstrap.MIN_CASES)]
+    printed = table[(table["method"] == "widened") & (table["cases"] >= MIN_CASES)]
     return float(printed["coverage"].min())
 
 
@@ -251,7 +251,7 @@ def main() -> None:
     with atomic_file(chosen.out / "cohort_coverage.md") as path:
         path.write_text(markdown(table), "utf-8")
     print(markdown(table))
-    print(f"lowest coverage with {bootstrap.MIN_CASES} cases or more: {_lowest(table):.3f}")
+    print(f"lowest coverage with {MIN_CASES} cases or more: {_lowest(table):.3f}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from labelled_figures import Labelled, labelled_figures, with_false_positives
 from wsiamf.classes import AMF, NMF
 from wsiamf.files import atomic_file
 from wsiamf.review.answers import FIGURE
-from wsiamf.review.estimates import estimate
+from wsiamf.review.estimates import answered_design, estimate
 from wsiamf.review.settling import MODEL, REVIEW, Settled
 from wsiamf.review.worklist import Worklist, make_worklist
 
@@ -64,7 +64,7 @@ def one_draw(
     labelled = draw(np.random.default_rng(seed))
     worklist = make_worklist(labelled.figures, budget=budget, seed=seed, certain_share=certain_share)
     settled = answered(labelled, worklist, n_rows)
-    found = estimate(settled, worklist, by_slide=False)["all"]
+    found = estimate(settled, answered_design(settled, worklist), by_slide=False)["all"]
     plain, truth = shares(settled.table["final_label"]), shares((of_all or labelled).truth)
     kind = "interval95" if of_all is None else "interval95_of_cases"
     rows = []

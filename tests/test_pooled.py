@@ -14,7 +14,6 @@ from tests.conftest import ROOT
 from tests.test_cases import failed, slide_row
 from wsiamf.cohort.bootstrap import (
     COVERAGE,
-    MIN_CASES,
     drawn_totals,
     effective_cases,
     ratio_interval,
@@ -24,6 +23,7 @@ from wsiamf.cohort.bootstrap import (
 from wsiamf.cohort.cases import gather_cases
 from wsiamf.cohort.pooled import figure_fields, flow_fields, stratum_fields
 from wsiamf.files import dump_json
+from wsiamf.summary.intervals import MIN_CASES
 
 COUNTS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 60)), min_size=1, max_size=25)
 SHARES = ("pooled_amf_fraction", "mean_of_case_amf_fractions", "pooled_amf_fraction_expected")

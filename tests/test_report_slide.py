@@ -91,6 +91,19 @@ def test_a_slide_without_figures_has_a_page_that_says_so() -> None:
     assert "no crops to show" in words
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("amf_fraction_sampling_interval", "amf_fraction_expected_interval95", "n_amf_expected_interval95"),
+        "mf_per_mm2_sampling_interval",
+    ],
+)
+def test_no_interval_is_made_up_where_a_result_lacks_it(name: str) -> None:
+    material = made_material()
+    with pytest.raises(KeyError, match=name):
+        render_slide(replace(material, summary={**material.summary, name: None}))
+
+
 def test_a_page_without_slide_model_or_outline_says_what_is_missing() -> None:
     notes = ("the slide was not found, so that there are no pictures of it.",)
     page = check_page(render_slide(made_material(pictures=None, area=None, spec=None, card="", notes=notes)))

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -19,7 +20,7 @@ from tests.made_review import decided, made_figures
 from wsiamf.errors import ReviewError
 from wsiamf.review.answers import Answer
 from wsiamf.review.decisions import SCHEMA_VERSION, DecisionStore, read_decisions
-from wsiamf.review.standing import merge, standing
+from wsiamf.review.standing import Said, merge, standing
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURE = made_figures(1, 1).iloc[0]
@@ -70,6 +71,25 @@ def test_places_two_um_apart_are_one_and_farther_ones_are_not() -> None:
     assert len(standing([here, replace(here, x_um=3.0), replace(here, x_um=1.5)])) == 1
 
 
+def test_what_a_reader_says_already_is_told_as_what_stands_is() -> None:
+    here = decided(FIGURE, "ann", Answer.AMF)
+    said = Said([decided(FIGURE, "ann", Answer.NMF, slide_id="another"), here])
+    assert said.holds(replace(here, x_um=2.0 + 1e-10, candidate_uuid=None))
+    for other in (
+        {"x_um": 2.01},
+        {"answer": Answer.NMF},
+        {"kind": "added"},
+        {"fingerprint": "other"},
+        {"slide_id": "other"},
+        {"candidate_uuid": "its neighbour"},
+    ):
+        assert not said.holds(replace(here, **other))
+    many = [decided(row, "ann", Answer.AMF) for row in made_figures(3000, 1).itertuples()]
+    known, start = Said(many), time.process_time()
+    assert all(known.holds(one) for one in many)
+    assert time.process_time() - start < 2  # each against all others took ten
+
+
 def test_the_same_nonce_again_keeps_nothing_more_after_a_restart_too(tmp_path: Path) -> None:
     path, given = tmp_path / "d.sqlite", decided(FIGURE, "ann", Answer.AMF)
     with DecisionStore(path) as store:
@@ -86,7 +106,7 @@ def test_the_same_nonce_again_keeps_nothing_more_after_a_restart_too(tmp_path: P
         assert store.append(given) != store.append(given)  # those without a nonce are all kept
 
 
-def test_one_nonce_from_many_threads_and_two_processes_keeps_one_row(tmp_path: Path) -> None:
+def test_one_nonce_from_many_threads_and_two_stores_keeps_one_row(tmp_path: Path) -> None:
     path, given = tmp_path / "d.sqlite", decided(FIGURE, "ann", Answer.AMF)
     with DecisionStore(path) as one, DecisionStore(path) as other, ThreadPoolExecutor(4) as pool:
         posts = [pool.submit((one, other)[number % 2].append, given, nonce="once") for number in range(8)]
@@ -122,7 +142,7 @@ def test_rows_are_never_changed(tmp_path: Path, change: str) -> None:
     connection.close()
 
 
-def test_threads_and_processes_write_at_once(tmp_path: Path) -> None:
+def test_many_threads_and_two_stores_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "d.sqlite"
     with DecisionStore(path) as one, DecisionStore(path) as other, ThreadPoolExecutor(4) as pool:
         writes = [

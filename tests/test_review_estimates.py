@@ -10,10 +10,8 @@ import pandas as pd
 import pytest
 
 from tests.made_review import all_decided, made_figures
-from wsiamf.review.agreement import ac1, agreement, kappa, observed
 from wsiamf.review.answers import Answer
 from wsiamf.review.estimates import answered_design, estimate
-from wsiamf.review.sampling import Sample, Spread, share_interval
 from wsiamf.review.settling import Settled, settle
 from wsiamf.review.worklist import Worklist, make_worklist
 
@@ -37,6 +35,11 @@ def reviewed(figures: pd.DataFrame, truth: list[Answer], worklist: Worklist, n_r
     return settle(figures, all_decided(figures.iloc[rows], "ann", [truth[row] for row in rows]))
 
 
+def estimated(settled: Settled, worklist: Worklist | None, *, by_slide: bool = True) -> dict[str, Any]:
+    """Estimates from as much of a worklist as was answered."""
+    return estimate(settled, answered_design(settled, worklist), by_slide=by_slide)
+
+
 FIGURES = made_figures(400, 20)
 TRUTH = truth_of(FIGURES)
 N_MF = sum(one.is_mitosis for one in TRUTH)
@@ -54,7 +57,7 @@ def test_estimates_are_right_on_average_and_intervals_hold(n_rows: int | None) -
     found: dict[str, list[tuple[float, bool]]] = {name: [] for name in NAMES}
     for seed in range(N_DRAWS):
         worklist = make_worklist(FIGURES, budget=100, seed=seed)
-        whole = estimate(reviewed(FIGURES, TRUTH, worklist, n_rows), worklist, by_slide=False)["all"]
+        whole = estimated(reviewed(FIGURES, TRUTH, worklist, n_rows), worklist, by_slide=False)["all"]
         for name in NAMES:
             interval = whole[f"{name}_interval95"]
             found[name].append((whole[name], interval["low"] <= TRUE[name] <= interval["high"]))
@@ -66,7 +69,7 @@ def test_estimates_are_right_on_average_and_intervals_hold(n_rows: int | None) -
 
 def test_answering_everything_leaves_nothing_to_estimate() -> None:
     worklist = make_worklist(FIGURES, budget=400)
-    whole = estimate(reviewed(FIGURES, TRUTH, worklist), worklist)["all"]
+    whole = estimated(reviewed(FIGURES, TRUTH, worklist), worklist)["all"]
     for name in NAMES:
         assert whole[name] == pytest.approx(TRUE[name], rel=1e-5)
         interval = whole[f"{name}_interval95"]
@@ -81,7 +84,7 @@ def test_numbers_and_their_intervals_are_possible() -> None:
     for seed in range(12):
         worklist = make_worklist(figures, budget=55, certain_share=0.2, seed=seed)
         settled = reviewed(figures, truth, worklist)
-        whole = estimate(settled, worklist, by_slide=False)["all"]
+        whole = estimated(settled, worklist, by_slide=False)["all"]
         labels = settled.table.loc[settled.table["reviewed"], "final_label"]
         for name, seen in {
             "n_amf": (labels == "AMF").sum(),
@@ -100,17 +103,17 @@ def test_rows_after_the_first_gap_and_answers_elsewhere_are_not_used() -> None:
     elsewhere = np.setdiff1d(np.arange(400), pd.Index(FIGURES["uuid"]).get_indexer(worklist.table["uuid"]))[:50]
     both = np.concatenate([rows, elsewhere])
     gapped = settle(FIGURES, all_decided(FIGURES.iloc[both], "ann", [TRUTH[row] for row in both]))
-    found = estimate(gapped, worklist, by_slide=False)
+    found = estimated(gapped, worklist, by_slide=False)
     assert (found["n_rows_used"], found["first_unanswered_row"], found["n_answers_beyond"]) == (60, 61, 39)
-    first = estimate(reviewed(FIGURES, TRUTH, worklist, 60), worklist, by_slide=False)
+    first = estimated(reviewed(FIGURES, TRUTH, worklist, 60), worklist, by_slide=False)
     assert found["all"] == first["all"]
-    assert estimate(settled, worklist, by_slide=False)["n_rows_used"] == 70
+    assert estimated(settled, worklist, by_slide=False)["n_rows_used"] == 70
 
 
 def test_unresolved_figures_leave_the_counts_and_bounds_say_what_they_could_change() -> None:
     unsure = [U if row % 10 == 0 else answer for row, answer in enumerate(TRUTH)]
     worklist = make_worklist(FIGURES, budget=400)
-    whole = estimate(reviewed(FIGURES, unsure, worklist), worklist)["all"]
+    whole = estimated(reviewed(FIGURES, unsure, worklist), worklist)["all"]
     n_amf, n_nmf = unsure.count(A), unsure.count(N)
     assert (whole["n_unresolved"], whole["n_mf"]) == (40, n_amf + n_nmf)
     assert whole["precision"] == pytest.approx((n_amf + n_nmf) / 360, rel=1e-5)
@@ -125,102 +128,23 @@ def test_unresolved_figures_leave_the_counts_and_bounds_say_what_they_could_chan
 
 def test_too_few_no_worklist_and_other_figures_are_null_with_the_reason() -> None:
     worklist = make_worklist(FIGURES, budget=30)
-    few = estimate(reviewed(FIGURES, TRUTH, worklist), worklist)
+    few = estimated(reviewed(FIGURES, TRUTH, worklist), worklist)
     assert few["all"]["n_mf"] is None
     assert "20 are needed" in few["all"]["n_mf_interval95_status"]
     settled = reviewed(FIGURES, TRUTH, worklist)
-    assert "no worklist" in estimate(settled, None)["all"]["precision_status"]
+    assert "no worklist" in estimated(settled, None)["all"]["precision_status"]
     changed = replace(settled, table=settled.table.assign(uuid=[f"new-{row}" for row in range(400)]))
-    assert "make the worklist anew" in estimate(changed, worklist)["all"]["precision_status"]
+    assert "make the worklist anew" in estimated(changed, worklist)["all"]["precision_status"]
 
 
 def test_a_slide_with_answers_enough_has_estimates_of_its_own() -> None:
     figures = made_figures(400, 4)
     truth = truth_of(figures)
     worklist = make_worklist(figures, budget=240, certain_share=0.1)
-    found = estimate(reviewed(figures, truth, worklist), worklist)["slides"]
+    found = estimated(reviewed(figures, truth, worklist), worklist)["slides"]
     for name, slide in found.items():
         own = [truth[row] for row in np.flatnonzero(figures["slide_id"] == name)]
         assert slide["n_candidates"] == 100
         interval = slide["n_mf_interval95"]
         assert interval["low"] <= sum(one.is_mitosis for one in own) <= interval["high"]
         assert "amf_fraction_interval95_of_cases" not in slide
-
-
-def test_calibrated_weights_reproduce_what_is_known_of_all_figures() -> None:
-    rng = np.random.default_rng(0)
-    x = np.column_stack([rng.random(200), rng.normal(size=200), np.full(200, 3.0)])
-    certain, sampled = np.arange(200) < 20, np.arange(200) >= 160
-    sample = Sample(x, certain, sampled, np.arange(200) // 10)
-    for column in (np.ones(200), x[:, 0], x[:, 1]):
-        assert sample.total(column) == pytest.approx(column.sum())
-        assert sample.spread(column, unit=0.0).variance == pytest.approx(0.0, abs=1e-9)
-    assert sample.freedom == 40 - 3
-
-
-def test_without_helpers_the_variance_is_that_of_a_simple_random_sample() -> None:
-    y = (np.arange(100) % 3 == 0).astype(float)
-    sampled = np.arange(100) % 4 == 0
-    sample = Sample(np.empty((100, 0)), np.zeros(100, dtype=bool), sampled, np.zeros(100, dtype=np.int64))
-    expected = 100**2 * (1 - 0.25) * y[sampled].var(ddof=1) / 25
-    assert sample.spread(y, unit=0.0).variance == pytest.approx(expected)
-    assert sample.total(y) == pytest.approx(4 * y[sampled].sum())
-
-
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
-def test_intervals_of_shares_stay_within_nought_and_one(share: float) -> None:
-    low, high = share_interval(share, Spread(0.01**2, 98), 99)
-    assert 0 <= low <= share <= high <= 1
-    assert high - low > 0.01
-    assert share_interval(share, Spread(0.0, 5), 9) == (share, share)
-
-
-def test_kappa_and_ac1_are_those_of_worked_examples() -> None:
-    table = np.array([[118.0, 5.0], [2.0, 0.0]])  # Gwet 2008, table 2: kappa near nought where 94 % agree
-    assert observed(table) == pytest.approx(0.944)
-    assert kappa(table) == pytest.approx(-0.0234, abs=1e-4)
-    assert ac1(table) == pytest.approx(0.9408, abs=1e-4)
-    assert kappa(np.array([[9.0, 0.0], [0.0, 0.0]])) is None
-
-
-def test_agreement_is_given_apart_for_random_and_certain_figures() -> None:
-    worklist = make_worklist(FIGURES, budget=100)
-    rows = pd.Index(FIGURES["uuid"]).get_indexer(worklist.table["uuid"])
-    hard = (worklist.table["stratum"] == "certain").to_numpy()
-    ann = [TRUTH[row] for row in rows]
-    bob = [(N if one is A else A) if odd else one for one, odd in zip(ann, hard, strict=True)]  # never alike where hard
-    settled = settle(
-        FIGURES, [*all_decided(FIGURES.iloc[rows], "ann", ann), *all_decided(FIGURES.iloc[rows], "bob", bob)]
-    )
-    found = agreement(settled, answered_design(settled, worklist))
-    pairs: dict[tuple[str, str], Any] = {(one["one"], one["other"]): one for one in found["pairs"]}
-    assert set(pairs) == {("ann", "bob"), ("ann", "model"), ("bob", "model")}
-    readers = pairs["ann", "bob"]
-    assert (readers["random_sample"]["kappa"], readers["random_sample"]["ac1"]) == (1.0, 1.0)
-    assert readers["certain_cases"]["agreement"] == 0.0
-    share = 1 - worklist.n_certain / 400
-    assert readers["all_figures"]["agreement"] == pytest.approx(share, rel=1e-5)
-    assert readers["other_answers"]["kappa"] is None
-    only_hard = settle(
-        FIGURES,
-        [
-            *all_decided(FIGURES.iloc[rows], "ann", ann),
-            *all_decided(FIGURES.iloc[rows[hard]], "bob", ann[: hard.sum()]),
-        ],
-    )
-    partly = agreement(only_hard, answered_design(only_hard, worklist))["pairs"][0]
-    assert "not answered every row" in partly["all_figures"]["kappa_status"]
-
-
-def test_an_adjudicator_is_in_no_pair() -> None:
-    worklist = make_worklist(FIGURES, budget=60)
-    rows = pd.Index(FIGURES["uuid"]).get_indexer(worklist.table["uuid"])
-    answers = [one for name in ("ann", "bob", "cara") for one in all_decided(FIGURES.iloc[rows], name, [A] * 60)]
-    settled = settle(FIGURES, answers, adjudicator="cara")
-    found = agreement(settled, answered_design(settled, worklist), adjudicator="cara")
-    assert [(one["one"], one["other"]) for one in found["pairs"]] == [
-        ("ann", "bob"),
-        ("ann", "model"),
-        ("bob", "model"),
-    ]
-    assert "adjudicator" in found["rules"]

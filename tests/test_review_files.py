@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,10 @@ from wsiamf.export.results import find_results
 from wsiamf.files import sha256_file
 from wsiamf.predictions import read_predictions
 from wsiamf.review.answers import Answer
-from wsiamf.review.counting import count
 from wsiamf.review.decisions import DecisionStore
 from wsiamf.review.figures import load_figures
 from wsiamf.review.loading import load_review
-from wsiamf.review.worklist_files import read_worklist
+from wsiamf.review.worklist_files import read_worklist, redraw_command
 from wsiamf.training.labels import read_labelled_set
 from wsiamf.training.recalibration.representative import check_equal_chances, picked_as_hard
 
@@ -78,13 +79,26 @@ def test_worklist_is_written_extended_and_never_quietly_replaced(out: Path, caps
         assert "--overwrite" in capsys.readouterr().err
         assert (out / "review" / "worklist.csv").read_bytes() == before
     assert run(["review", "worklist", str(out), "--review-budget", "10", "--overwrite"]) == 0
+    assert read_worklist(out).seed == 4
     with (out / "review" / "worklist.csv").open("a") as stream:
         stream.write("\n")
     assert run(["review", "worklist", str(out), "--review-budget", "20"]) == 1
     assert "was changed" in capsys.readouterr().err
 
 
-def test_apply_writes_beside_the_originals_and_says_what_the_live_counts_say(
+def test_the_command_that_draws_anew_draws_by_the_same_rules(out: Path) -> None:
+    options = ["--review-budget", "20", "--seed", "4", "--certain-share", "0.123456789"]
+    assert run(["review", "worklist", str(out), *options]) == 0
+    first = read_worklist(out)
+    program, *command = shlex.split(redraw_command(first, out))
+    (out / "review" / "worklist.json").unlink()  # so that the command alone says what they were
+    assert (program, run(command)) == ("wsiamf", 0)
+    again = read_worklist(out)
+    assert (again.seed, again.certain_share) == (4, 0.123456789)
+    pd.testing.assert_frame_equal(again.table, first.table)
+
+
+def test_apply_writes_beside_the_originals_and_counts_what_was_answered(
     out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["review", "worklist", str(out), "--review-budget", "50", "--certain-share", "0.2"]) == 0
@@ -97,8 +111,17 @@ def test_apply_writes_beside_the_originals_and_says_what_the_live_counts_say(
     assert originals(out) == before
     summary = read(reviewed / "reviewed_summary.json")
     assert summary["schema"] == "wsiamf.review/1"
-    assert summary["counts"] == count(load_review(out, readers=["ann"]).settled)
-    assert summary["counts"]["all"]["added"]["n"] == 1
+    given = Counter(ANSWERS[row % 6] for row in range(50))
+    figures = load_figures(find_results(out))
+    left = Counter(figures.loc[~figures["uuid"].isin(read_worklist(out).table["uuid"]), "label"])
+    whole = summary["counts"]["all"]
+    assert (whole["n_candidates"], whole["n_reviewed"], whole["n_adjudicate"]) == (60, 50, 0)
+    assert (whole["n_unresolved"], whole["n_non_mitotic"]) == (given[U], given[X])
+    assert whole["with_review"]["n_amf"] == given[A] + left["AMF"]
+    assert whole["with_review"]["n_nmf"] == given[N] + left["NMF"]
+    assert whole["without_review"]["n_amf"] == (figures["label"] == "AMF").sum()
+    assert (whole["added"]["n"], whole["added"]["n_amf"]) == (1, 1)
+    assert summary["warnings"] == ["no case is given for 1 of 2 slides: each counts as a case of its own"]
     assert summary["estimates"]["n_rows_used"] == 50
     assert summary["readers"] == {"ann": {"n_answers": 51, "n_blinded": 25}}
     assert {path.name for path in reviewed.iterdir()} == {
@@ -201,6 +224,11 @@ def test_answers_to_what_is_no_longer_there_are_listed(out: Path, capsys: pytest
     assert "2 answers are about no figure" in capsys.readouterr().err
     unattached = pd.read_csv(out / "review" / "reviewed" / "unattached.csv")
     assert unattached["reason"].tolist() == ["no figure within 2 um", "its slide is not among the results"]
+
+
+def test_a_mistyped_command_is_not_taken_for_a_folder(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["review", "aply", str(out)]) == 2
+    assert "aply: no such command or folder; did you mean apply?" in capsys.readouterr().err
 
 
 def test_a_slides_own_folder_is_refused(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

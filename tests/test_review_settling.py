@@ -146,7 +146,7 @@ def test_only_the_readers_asked_for_count() -> None:
     assert settle(FIGURES, answers, readers={"bob"}, adjudicator="ann").table["n_readers"].iloc[0] == 2
 
 
-def test_a_hundred_thousand_figures_are_settled_row_by_row_only_where_answered() -> None:
+def test_of_many_figures_those_that_were_answered_are_reviewed() -> None:
     figures = made_figures(20_000, 2)
     picked = np.arange(0, 20_000, 500)
     table = settle(figures, all_decided(figures.iloc[picked], "ann", [X] * len(picked))).table

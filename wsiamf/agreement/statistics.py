@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from wsiamf.summary.agreement import chance_corrected
 from wsiamf.summary.intervals import LEVEL, Interval
 
 Floats = NDArray[np.float64]
@@ -160,9 +161,9 @@ def weighted_kappa(table: ArrayLike, *, power: int = 2) -> Estimate | None:
     weights = 1 - (apart / (m - 1)) ** power
     of_row, of_column = p.sum(axis=1), p.sum(axis=0)
     observed, by_chance = float((weights * p).sum()), float(of_row @ weights @ of_column)
-    if np.isclose(by_chance, 1.0):
+    kappa = chance_corrected(observed, by_chance)
+    if kappa is None:
         return None
-    kappa = (observed - by_chance) / (1 - by_chance)
     mean_weights = np.add.outer(weights @ of_column, of_row @ weights)
     spread = float((p * (weights - mean_weights * (1 - kappa)) ** 2).sum())
     variance = (spread - (kappa - by_chance * (1 - kappa)) ** 2) / (n * (1 - by_chance) ** 2)

@@ -162,6 +162,16 @@ raters_opt = click.option(
     type=NamesType(),
     help="Persons in the points file whose AMF and NMF labels are votes; left out: the experts of formats that name them.",
 )
+slides_opt = click.option(
+    "--slides",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FOLDER",
+    help="Folder to look for slides in that are no longer where they were, by name and content; may be given again.",
+)
+adjudicator_opt = click.option(
+    "--adjudicator", metavar="NAME", help="The reader who decides where the others have no majority."
+)
 overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace an earlier result of wsiamf's own.")
 mpp_opt = click.option(
     "--mpp",

@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("out", type=options.FILE)
-@click.option(
-    "--slides",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    multiple=True,
-    help="Folder to look for slides in that are no longer where they were, by name and content; may be given again.",
-)
+@options.slides_opt
 @click.option(
     "--reference",
     "references",

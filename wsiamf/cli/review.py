@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from wsiamf.cli.options import FILE
+from wsiamf.cli.options import FILE, adjudicator_opt, slides_opt
 
 _DEFAULT: Final = "serve"
 _SERVE: Final = "wsiamf.cli.review_serve"  # loaded only to be called: it needs the extra `review`
@@ -21,6 +22,10 @@ class _ReviewGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         known = {*self.list_commands(ctx), *ctx.help_option_names}
         if args and args[0] not in known:
+            if not args[0].startswith("-") and not Path(args[0]).exists():
+                near = get_close_matches(args[0], known, n=1)
+                meant = f"; did you mean {near[0]}?" if near else "."
+                ctx.fail(f"{args[0]}: no such command or folder{meant}")
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
 
@@ -45,9 +50,6 @@ _DECISIONS: Final = click.option(
 )
 _READERS: Final = click.option(
     "--reader", "readers", multiple=True, metavar="NAME", help="Only this reader's answers count; may be given again."
-)
-_ADJUDICATOR: Final = click.option(
-    "--adjudicator", metavar="NAME", help="The reader who decides where the others have no majority."
 )
 
 
@@ -103,7 +105,7 @@ def worklist(out: Path, budget: int, seed: int | None, certain_share: float | No
 @_OUT
 @_DECISIONS
 @_READERS
-@_ADJUDICATOR
+@adjudicator_opt
 def apply(out: Path, decisions: tuple[Path, ...], readers: tuple[str, ...], adjudicator: str | None) -> None:
     """Settle the answers and write OUT/review/reviewed: never over the results, in place of what apply wrote before."""
     from wsiamf.review.applying import apply_review
@@ -153,12 +155,10 @@ def _told(summary: dict[str, Any]) -> str:
 @click.option(
     "--random-only", is_flag=True, help="Only the random sample of all figures, as wsiamf calibrate wants it."
 )
-@click.option(
-    "--slides", type=FILE, multiple=True, metavar="FOLDER", help="Where slides that were moved are; may be given again."
-)
+@slides_opt
 @_DECISIONS
 @_READERS
-@_ADJUDICATOR
+@adjudicator_opt
 @click.option("--overwrite", is_flag=True, help="Replace a folder that this command wrote.")
 def export(
     out: Path,

@@ -15,14 +15,7 @@ _LIBRARIES: Final = {"starlette", "uvicorn"}
 
 @click.command("serve")
 @click.argument("out", type=options.FILE)
-@click.option(
-    "--slides",
-    "slide_folders",
-    type=options.FILE,
-    multiple=True,
-    metavar="DIR",
-    help="Look below DIR for slides that were moved, by name and content; may be given again.",
-)
+@options.slides_opt
 @click.option("--host", default="127.0.0.1", show_default=True, help="Name or address to listen on.")
 @click.option(
     "--port",
@@ -32,11 +25,11 @@ _LIBRARIES: Final = {"starlette", "uvicorn"}
 )
 @click.option("--reader", help="Who reviews; without it the page asks.")
 @click.option("--blinded", is_flag=True, help="Hide calls, probabilities, ranks, reasons and other readers; shuffle.")
-@click.option("--adjudicator", metavar="NAME", help="The reader who decides where the others have no majority.")
+@options.adjudicator_opt
 @click.option("--no-browser", is_flag=True, help="Only print the link.")
 def serve(
     out: Path,
-    slide_folders: tuple[Path, ...],
+    slides: tuple[Path, ...],
     host: str,
     port: int,
     *,
@@ -66,7 +59,7 @@ def serve(
     serve_review(
         out,
         announce=announce,
-        slide_folders=slide_folders,
+        slide_folders=slides,
         host=host,
         port=port,
         reader=reader,

@@ -19,16 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from wsiamf.summary.intervals import LEVEL, Interval
+from wsiamf.summary.intervals import LEVEL, MIN_CASES, MIN_EFFECTIVE_CASES, Interval, evenness
 
 Floats = NDArray[np.float64]
 
 DRAWS: Final = 10_000
-MIN_CASES: Final = 10
-"""Of fewer cases no interval is given: from here on it covered 0.90 or more in every set that was measured."""
-MIN_EFFECTIVE_CASES: Final = 2.0
-"""Nor where fewer than this bear on the ratio: the quantiles would lie beyond what cases drawn anew can show."""
-
 METHOD: Final = "percentile bootstrap of cases, widened by Student's t with the effective number of cases"
 COVERAGE: Final = (
     "Measured coverage, for cohorts of 10 to 80 cases drawn from labelled slides: 0.93 to 0.98 on AMi-Br (experts' majority, "
@@ -71,7 +66,7 @@ def effective_cases(numerators: Floats, denominators: Floats) -> float:
     deviations = numerators - numerators.sum() / denominators.sum() * denominators
     if np.abs(deviations).max() <= _ROUNDING * denominators.max():
         return 0.0
-    return float(np.sqrt(_evenness(denominators) * _evenness(deviations**2)))
+    return float(np.sqrt(evenness(denominators) * evenness(deviations**2)))
 
 
 def why_no_interval(n_cases: int, n_effective: float) -> str | None:
@@ -101,8 +96,3 @@ def widened_tail(n_effective: float) -> float:
     """The lower quantile to take in place of 2.5 %, for ``n_effective`` > 1 cases."""
     t = float(special.stdtrit(n_effective - 1, _TAIL))
     return float(special.ndtr(t * np.sqrt(n_effective / (n_effective - 1))))
-
-
-def _evenness(weights: Floats) -> float:
-    """(sum w)^2 / (sum w^2): their number where all are equal, 1 where one is all there is."""
-    return float(weights.sum()) ** 2 / float((weights**2).sum())

@@ -17,8 +17,6 @@ from wsiamf.cohort.bootstrap import (
     COVERAGE,
     DRAWS,
     METHOD,
-    MIN_CASES,
-    MIN_EFFECTIVE_CASES,
     Floats,
     drawn_totals,
     effective_cases,
@@ -27,7 +25,7 @@ from wsiamf.cohort.bootstrap import (
 )
 from wsiamf.cohort.cases import INCOMPLETE, PROPERTIES, Case
 from wsiamf.cohort.rows import FAILED, Row
-from wsiamf.summary.intervals import LEVEL
+from wsiamf.summary.intervals import LEVEL, MIN_CASES, MIN_EFFECTIVE_CASES
 from wsiamf.summary.json_fields import NO_FIGURES, Fields, interval_fields, nullable, significant
 from wsiamf.summary.slide_summary import FEW
 

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 
 from wsiamf.cohort.locks import run_lock
 from wsiamf.cohort.places import Places
+from wsiamf.cohort.rows import FAILED
 from wsiamf.cohort.slide_files import read_json
 from wsiamf.errors import CohortError, OutputExistsError, WsiamfError
-from wsiamf.export.results import find_results
+from wsiamf.export.results import find_results, slide_folders
 from wsiamf.files import RUN_RECORD, sha256_file, write_text
 from wsiamf.report import REPORT, CohortMaterial, Reference, is_own_page, render_cohort
 from wsiamf.screen.report_later import write_slide_report
@@ -65,7 +66,7 @@ def report_results(
         _report_slide(out, slides, references, done)
         return done
     places = Places(out)
-    standing = sorted(path.parent for path in out.glob(f"*/{RUN_RECORD}"))
+    standing = slide_folders(out)
     is_cohort = places.plan.exists()
     if not standing and not is_cohort:
         raise CohortError(f"{out}: holds neither a cohort nor a slide's results; name the folder that --out named.")
@@ -100,11 +101,10 @@ def write_cohort_report(places: Places, *, references: Sequence[Reference] = ())
     if target.exists() and not is_own_page(target):
         raise OutputExistsError(f"{target}: was not written by wsiamf; move it away.")
     rows = _rows(places.out / "cohort.parquet")
-    failed = {row["slide_id"] for row in rows if row["status"] == "failed"}
     reported = {
         row["slide_id"]
         for row in rows
-        if row["slide_id"] not in failed and (places.folder(row["slide_id"]) / REPORT).is_file()
+        if row["status"] != FAILED and (places.folder(row["slide_id"]) / REPORT).is_file()
     }
     material = CohortMaterial(
         document=_document(places.out / _DOCUMENT),

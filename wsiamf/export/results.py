@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -97,16 +97,15 @@ def find_results(out: Path) -> list[SlideResult]:
     """
     if not out.is_dir():
         raise ExportError(f"{out}: no such folder of results; give a slide's folder, or the --out of screen or cohort.")
-    folders = [out] if (out / RUN_RECORD).is_file() else list(_slide_folders(out))
+    folders = [out] if (out / RUN_RECORD).is_file() else slide_folders(out)
     if not folders:
         raise ExportError(f"{out}: holds no results of wsiamf (no {RUN_RECORD}); run wsiamf screen or cohort first.")
     return [_read_result(folder) for folder in folders]
 
 
-def _slide_folders(out: Path) -> Iterator[Path]:
-    for folder in sorted(out.iterdir()):
-        if not folder.name.startswith(".") and (folder / RUN_RECORD).is_file():
-            yield folder
+def slide_folders(out: Path) -> list[Path]:
+    """The folders of results in a folder, by name; what a run that was killed left half-written (``.*``) is none."""
+    return sorted(path.parent for path in out.glob(f"[!.]*/{RUN_RECORD}"))
 
 
 def _read_result(folder: Path) -> SlideResult:

@@ -13,8 +13,8 @@ from wsiamf.report.provenance import options_text
 from wsiamf.report.ranked import RankedPlot, ranked_plot
 from wsiamf.report.reference import CAVEAT, Reference
 from wsiamf.report.template import REPORT, render
-from wsiamf.report.wording import NOTHING, counted, limits, number, percent, percent_range
-from wsiamf.summary.slide_summary import FEW
+from wsiamf.report.wording import NOT_ESTIMABLE, NOTHING, counted, limits, number, percent, percent_range
+from wsiamf.summary.slide_summary import FEW, FEW_FLAG, NOT_ESTIMABLE_FLAG
 
 Row = Mapping[str, Any]
 
@@ -202,7 +202,7 @@ def _strata_notes(rules: Mapping[str, str]) -> dict[str, str]:
 
 def _with_range(fields: Mapping[str, Any], name: str) -> str:
     if fields[name] is None:
-        return "not estimable"
+        return NOT_ESTIMABLE
     ends = limits(fields, f"{name}_interval95")
     return percent(fields[name]) + (f" ({percent_range(*ends)})" if ends else "")
 
@@ -214,7 +214,7 @@ def _ranked(material: CohortMaterial) -> RankedPlot | None:
 def _slide(row: Row, shown: Sequence[tuple[str, str]], reported: frozenset[str]) -> SlideRow:
     low, high = (row.get(f"amf_fraction_expected_interval95_{end}") for end in ("low", "high"))
     status = str(row["status"])
-    flags = [flag for flag in str(row.get("flags") or "").split("; ") if flag and not flag.startswith(("n<", "not_"))]
+    flags = [flag for flag in str(row.get("flags") or "").split("; ") if flag not in ("", FEW_FLAG, NOT_ESTIMABLE_FLAG)]
     reason = _REASONS[status] if status in _REASONS else str(row.get("reason") or "")
     remark = " ".join(filter(None, [reason, *flag_sentences(flags)]))
     numbers = ("n_ok", "n_amf", "amf_fraction_expected", "amf_fraction", "mf_per_mm2", "hotspot_n_amf", "n_hard")

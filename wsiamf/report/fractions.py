@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wsiamf.report.reference import Reference
-from wsiamf.report.wording import limits, percent, percent_range
+from wsiamf.report.wording import limits, limits_of, percent, percent_range
 
 Summary = Mapping[str, Any]
 
@@ -78,7 +78,7 @@ def place(share: float, end: float) -> str:
 
 
 def _counted(summary: Summary) -> FractionRow:
-    low, high = limits(summary, "amf_fraction_sampling_interval") or (0.0, 1.0)
+    low, high = limits_of(summary, "amf_fraction_sampling_interval")
     thresholds = summary["thresholds"]
     return FractionRow(
         "Counted at the threshold",
@@ -95,8 +95,8 @@ def _counted(summary: Summary) -> FractionRow:
 
 
 def _expected(summary: Summary) -> FractionRow:
-    low, high = limits(summary, "amf_fraction_expected_interval95") or (0.0, 1.0)
-    counts = limits(summary, "n_amf_expected_interval95") or (0.0, 0.0)
+    low, high = limits_of(summary, "amf_fraction_expected_interval95")
+    counts = limits_of(summary, "n_amf_expected_interval95")
     return FractionRow(
         "Expected from the probabilities",
         percent(summary["amf_fraction_expected"]),
@@ -115,7 +115,7 @@ def _error_range(summary: Summary) -> FractionRow:
     found = summary["amf_fraction_error_range"]
     if found is None:
         return FractionRow(name, "–", "", f"Not given: {summary['amf_fraction_error_range_status']}.")  # noqa: RUF001
-    low, high = limits(summary, "amf_fraction_error_range") or (0.0, 1.0)
+    low, high = limits_of(summary, "amf_fraction_error_range")
     return FractionRow(
         name,
         "",

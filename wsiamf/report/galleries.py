@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wsiamf.classes import AMF
+from wsiamf.report.wording import counted as with_noun
 from wsiamf.statuses import OK
 from wsiamf.summary import random_rows
 
@@ -103,5 +104,5 @@ def _positions(counted: NDArray[np.intp], rows: NDArray[np.intp]) -> tuple[int, 
 
 
 def _of(shown: int, n: int) -> str:
-    figures = "figure" if n == 1 else "figures"
-    return f"All {n:,} {figures}" if shown == n else f"{shown:,} of {n:,} {figures}"
+    figures = with_noun(n, "figure")
+    return f"All {figures}" if shown == n else f"{shown:,} of {figures}"

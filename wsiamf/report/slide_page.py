@@ -25,7 +25,7 @@ from wsiamf.report.provenance import provenance_rows, published
 from wsiamf.report.reference import CAVEAT, Reference
 from wsiamf.report.slide_map import Drawing
 from wsiamf.report.template import render
-from wsiamf.report.wording import limits, number, number_range, percent, percent_range
+from wsiamf.report.wording import NOT_ESTIMABLE, limits, limits_of, number, number_range, percent, percent_range
 from wsiamf.spec import ModelSpec
 from wsiamf.statuses import OK
 
@@ -129,9 +129,9 @@ def render_slide(material: SlideMaterial) -> str:
 
 def _tiles(summary: Summary) -> Iterator[Tile]:
     if summary["amf_fraction"] is None:
-        yield Tile("AMF fraction", "not estimable", str(summary["amf_fraction_status"]))
+        yield Tile("AMF fraction", NOT_ESTIMABLE, str(summary["amf_fraction_status"]))
     else:
-        low, high = limits(summary, "amf_fraction_expected_interval95") or (0.0, 1.0)
+        low, high = limits_of(summary, "amf_fraction_expected_interval95")
         yield Tile(
             "AMF fraction, expected",
             percent(summary["amf_fraction_expected"]),
@@ -164,8 +164,8 @@ def _ratio(summary: Summary) -> str:
 
 def _density_words(fields: Mapping[str, Any]) -> tuple[str, str]:
     if fields["mf_per_mm2"] is None:
-        return "not estimable", str(fields["mf_per_mm2_status"])
-    low, high = limits(fields, "mf_per_mm2_sampling_interval") or (0.0, 0.0)
+        return NOT_ESTIMABLE, str(fields["mf_per_mm2_status"])
+    low, high = limits_of(fields, "mf_per_mm2_sampling_interval")
     kind = "regions of interest" if fields["area_kind"] == "roi" else "tissue, found automatically"
     return (
         f"{number(fields['mf_per_mm2'])} per mm²",
@@ -196,9 +196,9 @@ def _counts_row(name: str, one: Mapping[str, Any]) -> CountsRow:
         share=f"{100 * one['share_in_area']:.0f}\N{NO-BREAK SPACE}%",
         n=one["n"],
         n_amf=one["n_amf"],
-        fraction="not estimable" if one["amf_fraction"] is None else percent(one["amf_fraction"]),
+        fraction=NOT_ESTIMABLE if one["amf_fraction"] is None else percent(one["amf_fraction"]),
         fraction_range=percent_range(*fraction) if fraction else "",
-        density="not estimable" if one["mf_per_mm2"] is None else number(one["mf_per_mm2"]),
+        density=NOT_ESTIMABLE if one["mf_per_mm2"] is None else number(one["mf_per_mm2"]),
         density_range=number_range(*density) if density else "",
     )
 

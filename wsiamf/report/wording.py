@@ -45,12 +45,6 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def share_or_why(fields: Mapping[str, Any], name: str) -> str:
-    """A share of a summary in per cent, or the reason why there is none."""
-    value = fields[name]
-    return percent(value) if value is not None else str(fields[f"{name}_status"])
-
-
 def decimals_or_nothing(value: float | None, decimals: int) -> str:
     """A probability or score with fixed decimals, or a dash."""
     return NOTHING if value is None else f"{value:.{decimals}f}"
@@ -60,3 +54,15 @@ def limits(fields: Mapping[str, Any], name: str) -> tuple[float, float] | None:
     """Both ends of an interval of a summary; None where it is null."""
     interval = fields.get(name)
     return None if interval is None else (float(interval["low"]), float(interval["high"]))
+
+
+def limits_of(fields: Mapping[str, Any], name: str) -> tuple[float, float]:
+    """Both ends of an interval that stands wherever its figure does.
+
+    Raises:
+        KeyError: It is missing or null.
+    """
+    found = limits(fields, name)
+    if found is None:
+        raise KeyError(name)
+    return found

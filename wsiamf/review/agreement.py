@@ -4,12 +4,16 @@ Hard cases are where readers differ, so that agreement over all answers says as 
 for the random sample, for the certain cases, for other answers, and, weighted by the inverse of the inclusion probabilities
 (Horvitz and Thompson), for all figures of the slides: only the last is a claim about them. Where the categories' shares are
 uneven kappa falls far below the agreement that is seen (Feinstein and Cicchetti 1990); AC1 does not (Gwet, Br J Math Stat
-Psychol 2008;61:29-48). Intervals are the jackknife's over figures.
+Psychol 2008;61:29-48).
+
+Intervals are Wilson's of the share of figures on which two agree, with Student's t and Kish's effective number of figures, the
+agreement by chance taken as it is. So they have a width where two agree on all that they answered, which a jackknife's has
+not. ``benchmarks/agreement_coverage.py`` measures what they cover.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
 
@@ -20,22 +24,26 @@ from scipy import special
 from wsiamf.classes import AMF, NMF, NON_MITOTIC
 from wsiamf.review.estimates import Design
 from wsiamf.review.settling import MODEL, Settled
-from wsiamf.summary.intervals import LEVEL
+from wsiamf.summary.agreement import chance_corrected
+from wsiamf.summary.intervals import LEVEL, Interval, evenness, score_interval
 from wsiamf.summary.json_fields import Fields, nominal_fields, nullable, significant
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MIN_FIGURES: Final = 10
-"""Answered by both; fewer say nothing."""
+"""Answered by both, of all figures their effective number; fewer say nothing."""
 _TAIL: Final = (1 - LEVEL) / 2
 _READERS: Final = (AMF, NMF, NON_MITOTIC)
 _CLASSES: Final = (AMF, NMF)
-_FEW: Final = f"not estimable: fewer than {MIN_FIGURES} figures that both gave a category"
+_FEW: Final = (
+    f"not estimable: fewer than {MIN_FIGURES} figures (where weighted: effective ones) that both gave a category"
+)
 _ONE_CATEGORY: Final = "not estimable: both use one category alone"
 _PARTLY: Final = "not estimable: one of the two has not answered every row of the worklist in use"
 _ALL: Final = "all_figures"
-_METHOD: Final = "jackknife over figures, Student's t"
+_METHOD: Final = "Wilson, effective number of figures and Student's t, agreement by chance as it is"
+_COVERS: Final = "figures like these, as if these had been drawn from them at random; the readers as they are"
 RULES: Final = {
     "readers": "AMF, NMF, non-mitotic; figures that one of the two could not tell are left out and counted",
     "adjudicator": "in no pair: what she answers is mostly what the others dispute",
@@ -105,23 +113,34 @@ def _strata(one: Ints, other: Ints, design: Design, n_categories: int) -> Fields
     fields: Fields = {}
     for name, (rows, weight) in strata.items():
         partly = name == _ALL and bool(((one == _UNSEEN) | (other == _UNSEEN))[rows].any())
-        fields[name] = _measured(one[rows], other[rows], weight[rows], n_categories, _PARTLY if partly else None)
+        fields[name] = measured(one[rows], other[rows], weight[rows], n_categories, _PARTLY if partly else None)
     return fields
 
 
-def _measured(one: Ints, other: Ints, weights: Floats, n_categories: int, refused: str | None) -> Fields:
+def measured(one: Ints, other: Ints, weights: Floats, n_categories: int, refused: str | None = None) -> Fields:
+    """``n``, ``n_left_out``, ``agreement``, ``kappa`` and ``ac1`` with intervals.
+
+    Args:
+        one, other: (N,) Category that either gave each figure, from 0; less where there is none.
+        weights: (N,) What each figure stands for.
+        n_categories: Number of categories.
+        refused: Why nothing can be told; None where something can.
+    """
     seen = (one != _UNSEEN) & (other != _UNSEEN)
     both = seen & (one >= 0) & (other >= 0)
     n = int(both.sum())
     fields: Fields = {"n": n, "n_left_out": int(seen.sum()) - n}
-    cells = np.zeros((n, n_categories, n_categories))
-    cells[np.arange(n), one[both], other[both]] = weights[both]
-    for name, measure in (("agreement", observed), ("kappa", kappa), ("ac1", ac1)):
-        reason = refused or (_FEW if n < MIN_FIGURES else _ONE_CATEGORY)
-        value = None if refused or n < MIN_FIGURES else measure(cells.sum(axis=0))
-        interval = nominal_fields(_jackknife(cells, measure, value), _METHOD, "which figures were answered")
+    n_effective = evenness(weights[both])
+    refused = refused or (_FEW if n_effective < MIN_FIGURES else None)
+    table = np.zeros((n_categories, n_categories))
+    np.add.at(table, (one[both], other[both]), weights[both])
+    for name, chance in (("agreement", None), ("kappa", kappa_chance), ("ac1", ac1_chance)):
+        by_chance = 0.0 if refused or chance is None else chance(table)
+        value = None if refused else chance_corrected(observed(table), by_chance)
+        interval = None if value is None else _interval(observed(table), by_chance, n_effective)
+        reason = refused or _ONE_CATEGORY
         fields |= nullable(name, None if value is None else significant(value), reason)
-        fields |= nullable(f"{name}_sampling_interval", interval, reason if value is None else _ONE_CATEGORY)
+        fields |= nullable(f"{name}_sampling_interval", nominal_fields(interval, _METHOD, _COVERS), reason)
     return fields
 
 
@@ -134,32 +153,23 @@ def observed(table: Floats) -> float:
     return float(np.trace(table) / table.sum())
 
 
-def kappa(table: Floats) -> float | None:
-    """Cohen's kappa; None where both use one category alone. ``table`` as ``observed`` has it."""
+def kappa_chance(table: Floats) -> float:
+    """Agreement by chance as Cohen's kappa has it: of two who keep their own shares. ``table`` as ``observed`` has it."""
     p = table / table.sum()
-    by_chance = float(p.sum(axis=1) @ p.sum(axis=0))
-    return None if np.isclose(by_chance, 1.0) else (observed(table) - by_chance) / (1 - by_chance)
+    return float(p.sum(axis=1) @ p.sum(axis=0))
 
 
-def ac1(table: Floats) -> float:
-    """Gwet's first-order agreement coefficient. ``table`` as ``observed`` has it."""
+def ac1_chance(table: Floats) -> float:
+    """That of Gwet's first-order coefficient, from the mean of both's shares. ``table`` as ``observed`` has it."""
     p = table / table.sum()
     share = (p.sum(axis=1) + p.sum(axis=0)) / 2
-    by_chance = float((share * (1 - share)).sum() / (len(table) - 1))
-    return (observed(table) - by_chance) / (1 - by_chance)
+    return float((share * (1 - share)).sum() / (len(table) - 1))
 
 
-def _jackknife(
-    cells: Floats, measure: Callable[[Floats], float | None], value: float | None
-) -> tuple[float, float] | None:
-    """Value -/+ t times the jackknife's standard error, within [-1, 1]; None where leaving one out leaves no value."""
-    if value is None:
-        return None
-    n, whole = len(cells), cells.sum(axis=0)
-    left = [measure(whole - cell) for cell in cells]
-    if any(one is None for one in left):
-        return None
-    values = np.array(left, dtype=np.float64)
-    error = float(np.sqrt((n - 1) / n * ((values - values.mean()) ** 2).sum()))
-    half = float(special.stdtrit(n - 1, 1 - _TAIL)) * error
-    return max(-1.0, value - half), min(1.0, value + half)
+def _interval(agreement: float, by_chance: float, n_effective: float) -> Interval:
+    """Both ends of the interval of the agreement that was seen, each corrected for chance, within [-1, 1]."""
+    t = float(special.stdtrit(n_effective - 1, 1 - _TAIL))
+    low, high = (chance_corrected(end, by_chance) for end in score_interval(agreement, t**2 / n_effective))
+    assert low is not None, "there is no value where chance alone always agrees"
+    assert high is not None
+    return max(-1.0, low), high

@@ -78,16 +78,17 @@ def apply_review(
     """
     review = load_review(out, decisions=decisions, readers=readers, adjudicator=adjudicator)
     design = answered_design(review.settled, review.worklist)
-    counts, estimates = count(review.settled), estimate(review.settled, review.worklist)
+    counts, estimates = count(review.settled), estimate(review.settled, design)
     _check_names(review)
     summary = {**_head(review, adjudicator), "counts": counts, "estimates": estimates}
     folder = review.places.reviewed
+    table = review.settled.table
+    rows = table.groupby("slide_id").indices
     with staged_folder(folder, overwrite=True, may_replace=_check_own) as staged:
         for result in review.results:
             own = staged / result.slide_id
             own.mkdir()
-            table = review.settled.table
-            write_reviewed(own, result, table[(table["slide_id"] == result.slide_id).to_numpy(dtype=bool)])
+            write_reviewed(own, result, table.iloc[rows.get(result.slide_id, [])])
             write_text(own / SUMMARY, dump_json(_slide_summary(result.slide_id, summary)))
         _write_csv(staged / ADJUDICATION, _waiting(review.settled))
         _write_csv(staged / UNATTACHED, _unattached(review.settled))
@@ -111,17 +112,10 @@ def answers_table(settled: Settled, design: Design) -> pd.DataFrame:
     for place in sorted(settled.votes):
         figure = columns.iloc[place]
         of_figure = {name: figure[name] for name in _ANSWER_COLUMNS if name in columns}
-        of_figure |= _drawn(design, place)
+        of_figure |= zip(("stratum", "inclusion_probability"), design.drawn(place), strict=True)
         for decision in settled.votes[place].values():
             rows.append(of_figure | {name: getattr(decision, name) for name in _OF_ANSWER})
     return pd.DataFrame(rows, columns=list(_ANSWER_COLUMNS))
-
-
-def _drawn(design: Design, place: int) -> dict[str, Any]:
-    if place >= len(design.certain) or not (design.certain[place] or design.sampled[place]):
-        return {"stratum": None, "inclusion_probability": None}
-    stratum = "certain" if design.certain[place] else "random"
-    return {"stratum": stratum, "inclusion_probability": float(design.probability[place])}
 
 
 def _head(review: Review, adjudicator: str | None) -> dict[str, Any]:
@@ -165,6 +159,9 @@ def _warnings(review: Review, adjudicator: str | None, readers: Collection[str])
         warnings.append(f"{n} answers are about no figure of these results; {UNATTACHED} lists them")
     if n := int(review.settled.table["near_um"].notna().sum()):
         warnings.append(f"{n} added figures lie within 7.5 um of a candidate: the same figure, perhaps")
+    cases = review.figures.groupby("slide_id")["case_id"].first()
+    if len(cases) > 1 and (n := int(cases.isna().sum())):
+        warnings.append(f"no case is given for {n} of {len(cases)} slides: each counts as a case of its own")
     by_mark: dict[str, list[str]] = {}
     for result in review.results:
         by_mark.setdefault(result.fingerprint, []).append(result.slide_id)

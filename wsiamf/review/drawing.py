@@ -8,7 +8,7 @@ from wsiamf.export.results import find_results
 from wsiamf.review.figures import load_figures
 from wsiamf.review.places import check_out
 from wsiamf.review.worklist import Worklist, make_worklist
-from wsiamf.review.worklist_files import read_worklist, write_worklist
+from wsiamf.review.worklist_files import read_worklist, recorded_rules, write_worklist
 
 SEED = 0
 CERTAIN_SHARE = 0.5
@@ -17,7 +17,7 @@ CERTAIN_SHARE = 0.5
 def draw_worklist(
     out: Path, *, budget: int, seed: int | None = None, certain_share: float | None = None, overwrite: bool = False
 ) -> Worklist:
-    """Draw a worklist over all slides of OUT and write it; what is not given is as in the worklist that stands there.
+    """Draw a worklist over all slides of OUT and write it; what is not given is as in the record of the one that stands there.
 
     Args:
         out: The OUT of ``screen`` or ``cohort``.
@@ -31,15 +31,14 @@ def draw_worklist(
     """
     places = check_out(out)
     figures = load_figures(find_results(out))
-    standing = read_worklist(out) if places.worklist.is_file() and not overwrite else None
-    if standing is not None:
-        seed = standing.seed if seed is None else seed
-        certain_share = standing.certain_share if certain_share is None else certain_share
+    if places.worklist.is_file() and not overwrite:
+        read_worklist(out)  # one that cannot be extended is refused before anything is drawn
+    old_seed, old_share = recorded_rules(out) or (SEED, CERTAIN_SHARE)
     drawn = make_worklist(
         figures,
         budget=budget,
-        seed=SEED if seed is None else seed,
-        certain_share=CERTAIN_SHARE if certain_share is None else certain_share,
+        seed=old_seed if seed is None else seed,
+        certain_share=old_share if certain_share is None else certain_share,
     )
     write_worklist(drawn, out, overwrite=overwrite)
     return drawn

@@ -72,6 +72,12 @@ class Design:
     n_beyond: int
     reason: str | None = None
 
+    def drawn(self, row: int) -> tuple[str | None, float | None]:
+        """Stratum (``certain`` or ``random``) and inclusion probability of a row of the settled table; None for others."""
+        if row >= len(self.certain) or not (self.certain[row] or self.sampled[row]):
+            return None, None
+        return "certain" if self.certain[row] else "random", float(self.probability[row])
+
 
 def answered_design(settled: Settled, worklist: Worklist | None) -> Design:
     """The sample that was answered.
@@ -101,12 +107,12 @@ def answered_design(settled: Settled, worklist: Worklist | None) -> Design:
     return Design(certain, sampled, probability, n_used, gap, int(answered[n_used:].sum()))
 
 
-def estimate(settled: Settled, worklist: Worklist | None, *, by_slide: bool = True) -> dict[str, Any]:
+def estimate(settled: Settled, design: Design, *, by_slide: bool = True) -> dict[str, Any]:
     """Estimates for all slides together and for each slide that has enough random answers.
 
     Args:
         settled: Of ``settling.settle``.
-        worklist: The one that was worked through; None for none.
+        design: Which figures were drawn how (``answered_design``).
         by_slide: Whether to look at each slide by itself, too.
 
     Returns:
@@ -115,7 +121,6 @@ def estimate(settled: Settled, worklist: Worklist | None, *, by_slide: bool = Tr
         in use, and ``n_mf``, ``n_amf``, ``n_nmf``, ``amf_fraction``, ``precision``, each with its ``_status``, ``_interval95``
         and ``_bounds``, the shares of all slides with ``_interval95_of_cases``, too. What cannot be estimated is null.
     """
-    design = answered_design(settled, worklist)
     figures = settled.table[settled.table["kind"] == FIGURE].reset_index(drop=True)
     rows = figures.groupby("slide_id").indices
     names = settled.slide_ids if by_slide else ()

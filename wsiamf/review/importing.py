@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from wsiamf.export.results import find_results
-from wsiamf.review.answers import ADDED, SAME_PLACE_UM, Answer, Decision
+from wsiamf.review.answers import Answer
 from wsiamf.review.decisions import DecisionStore, check_reader
 from wsiamf.review.places import check_out
 from wsiamf.review.qupath_edits import Edits, read_edits
+from wsiamf.review.standing import Said
 
 
 @dataclass(frozen=True)
@@ -48,19 +47,7 @@ def import_edits(
     places = check_out(out)
     edits = read_edits(path, find_results(out), reader=reader, slide_id=slide_id, deletions=deletions)
     with DecisionStore(places.decisions) as store:
-        standing = [one for one in store.current() if one.reader == reader]
-        new = [one for one in edits.decisions if not _stands(one, standing)]
+        said = Said(one for one in store.current() if one.reader == reader)
+        new = [one for one in edits.decisions if not said.holds(one)]
         store.extend(new)
     return Imported(edits, len(new), len(edits.decisions) - len(new))
-
-
-def _stands(decision: Decision, standing: list[Decision]) -> bool:
-    """Whether the reader said the same of the same figure already, told as ``standing`` tells it."""
-    return any(
-        one.answer is decision.answer
-        and (one.kind == ADDED) == (decision.kind == ADDED)
-        and (one.fingerprint, one.slide_id) == (decision.fingerprint, decision.slide_id)
-        and (one.candidate_uuid in (decision.candidate_uuid, None) or decision.candidate_uuid is None)
-        and np.hypot(one.x_um - decision.x_um, one.y_um - decision.y_um) <= SAME_PLACE_UM
-        for one in standing
-    )

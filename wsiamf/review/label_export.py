@@ -25,7 +25,6 @@ from wsiamf.spec import ModelSpec
 LABELS: Final = "labels.csv"
 RECORD: Final = "review_labels.json"
 SCHEMA: Final = "wsiamf.review-labels/1"
-FORMATS: Final = ("manifest", "midog25")
 _OWN: Final = ("kind", "candidate_id", "uuid", "readers", "n_readers", "blinded", "stratum", "inclusion_probability")
 _MIDOG_EXPERTS: Final = 3
 _MPP: Final = float(ModelSpec.model_fields["mpp"].default)
@@ -77,16 +76,12 @@ def export_labels(
     names = {result.slide_id: result.slide_name for result in review.results}
     labels.insert(0, "slide", labels["slide_id"].map(names))
     table, files = _LAYOUTS[to](labels)
-    places = {
-        result.slide_id: _place(result, slides)
-        for result in review.results
-        if result.slide_id in set(labels["slide_id"])
-    }
+    by_slide = dict(list(labels.groupby("slide_id")))
+    places = [(result, _place(result, slides)) for result in review.results if result.slide_id in by_slide]
     with staged_folder(target, overwrite=overwrite, may_replace=_check_own) as staged:
-        for result in review.results:
-            rows = labels.index[labels["slide_id"] == result.slide_id]
-            if len(rows):
-                _write_crops(staged, result, places[result.slide_id], labels.loc[rows], [files[row] for row in rows])
+        for result, place in places:
+            own = by_slide[result.slide_id]
+            _write_crops(staged, result, place, own, [files[row] for row in own.index])
         with atomic_file(staged / LABELS) as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
         record = {

@@ -81,10 +81,8 @@ def _drawn(design: Design, place: int, n_random: int | None) -> dict[str, object
     """Stratum and inclusion probability; of the sample of all figures the same for each of them."""
     if n_random is not None:
         return {"stratum": "random", "inclusion_probability": n_random / len(design.certain)}
-    if place >= len(design.certain) or not (design.certain[place] or design.sampled[place]):
-        return {"stratum": None, "inclusion_probability": None}
-    stratum = "certain" if design.certain[place] else "random"
-    return {"stratum": stratum, "inclusion_probability": float(design.probability[place])}
+    stratum, probability = design.drawn(place)
+    return {"stratum": stratum, "inclusion_probability": probability}
 
 
 def _row(figure: pd.Series, ballot: Ballot, drawn: dict[str, object]) -> dict[str, object]:

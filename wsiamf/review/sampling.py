@@ -28,15 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from wsiamf.summary.intervals import LEVEL, Interval
+from wsiamf.summary.intervals import LEVEL, MIN_CASES, MIN_EFFECTIVE_CASES, Interval, evenness, score_interval
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
-MIN_CASES: Final = 10
-"""Of fewer cases residuals are not summed by case: the rule of the cohort's intervals."""
-MIN_EFFECTIVE_CASES: Final = 2.0
 _TAIL: Final = (1 - LEVEL) / 2
 _SAME: Final = 1e-9
 
@@ -155,7 +152,8 @@ class Sample:
         if self.n:
             values[self.sampled] += self.n_others / self.n * self.residuals(y_N)
         summed = np.bincount(self.case, weights=values)[cases]
-        n_effective = (_evenness(np.bincount(self.case)[cases]) * _evenness((summed - summed.mean()) ** 2)) ** 0.5
+        sizes = np.bincount(self.case)[cases].astype(np.float64)
+        n_effective = (evenness(sizes) * evenness((summed - summed.mean()) ** 2)) ** 0.5
         if n_effective < MIN_EFFECTIVE_CASES:
             return None
         squares = float(((summed - summed.mean()) ** 2).sum()) + unit**2
@@ -178,12 +176,6 @@ class Sample:
         return np.asarray(np.linalg.lstsq(x_s, y_N[self.sampled], rcond=None)[0], dtype=np.float64)
 
 
-def _evenness(weights: Floats | Ints) -> float:
-    """(sum w)^2 / (sum w^2): their number where all are equal, 1 where one is all there is or all are nought."""
-    squares = float((np.asarray(weights, dtype=np.float64) ** 2).sum())
-    return float(weights.sum()) ** 2 / squares if squares > 0 else 1.0
-
-
 def share_interval(share: float, spread: Spread, n_answers: int) -> Interval:
     """Wilson's score interval with the sample size that would give a share its variance, and Student's t.
 
@@ -199,10 +191,7 @@ def share_interval(share: float, spread: Spread, n_answers: int) -> Interval:
         return share, share
     near = (n_answers * share + 1) / (n_answers + 2)  # a share of 0 or 1 has a size, too
     n_effective = near * (1 - near) / spread.variance
-    weight = spread.t**2 / n_effective
-    centre = (share + weight / 2) / (1 + weight)
-    half = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
-    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+    return score_interval(share, spread.t**2 / n_effective)
 
 
 def _with_constant(auxiliary_NQ: Floats, sampled_N: Flags) -> Floats:

@@ -45,13 +45,39 @@ def _latest(decisions: Sequence[Decision], numbers: Sequence[int]) -> list[int]:
     for place in reversed(range(len(numbers))):  # the latest first
         if place not in fallen:
             kept.append(numbers[place])
-            shown = decisions[numbers[place]].candidate_uuid
-            fallen.update(
-                other
-                for other in near[place]
-                if decisions[numbers[other]].candidate_uuid in (shown, None) or shown is None
-            )
+            this = decisions[numbers[place]]
+            fallen.update(other for other in near[place] if _may_be_one(this, decisions[numbers[other]]))
     return kept
+
+
+def _may_be_one(one: Decision, other: Decision) -> bool:
+    """Whether two answers that lie near each other are about one place: not if they name two candidates."""
+    return one.candidate_uuid == other.candidate_uuid or None in (one.candidate_uuid, other.candidate_uuid)
+
+
+class Said:
+    """What one reader says already, to be looked up by place.
+
+    Args:
+        decisions: Her answers that stand.
+    """
+
+    def __init__(self, decisions: Iterable[Decision]) -> None:
+        self._on: dict[tuple[str, str], list[Decision]] = {}
+        for decision in decisions:
+            self._on.setdefault((decision.slide_id, decision.fingerprint), []).append(decision)
+        self._trees = {slide: cKDTree([(one.x_um, one.y_um) for one in own]) for slide, own in self._on.items()}
+
+    def holds(self, decision: Decision) -> bool:
+        """Whether she says the same of the same place, told as ``standing`` tells it, a figure and an addition apart."""
+        slide = (decision.slide_id, decision.fingerprint)
+        if slide not in self._trees:
+            return False
+        near = self._trees[slide].query_ball_point([decision.x_um, decision.y_um], SAME_PLACE_UM + _SLACK)
+        return any(
+            one.answer is decision.answer and one.kind == decision.kind and _may_be_one(one, decision)
+            for one in (self._on[slide][place] for place in near)
+        )
 
 
 def merge(files: Iterable[Sequence[Decision]]) -> list[Decision]:

@@ -71,9 +71,21 @@ def read_worklist(out: Path) -> Worklist:
 
 
 def redraw_command(worklist: Worklist, out: Path) -> str:
-    """What draws a worklist anew from the results as they are now; a certain share is taken over without being named."""
-    where = shlex.quote(str(out))
-    return f"wsiamf review worklist {where} --review-budget {worklist.budget} --seed {worklist.seed} --overwrite"
+    """What draws a worklist anew, by its own rules, from the results as they are now."""
+    return f"wsiamf review worklist {shlex.quote(str(out))} {_options(worklist)} --overwrite"
+
+
+def recorded_rules(out: Path) -> tuple[int, float] | None:
+    """Seed and certain share of the worklist of OUT, from its record alone; None where that does not say."""
+    try:
+        facts = _read_record(ReviewPlaces(out).worklist_record)
+        return int(facts["seed"]), float(facts["certain_share"])
+    except (ReviewError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _options(worklist: Worklist) -> str:
+    return f"--review-budget {worklist.budget} --seed {worklist.seed} --certain-share {worklist.certain_share!r}"
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -94,9 +106,8 @@ def _check_extends(new: Worklist, old: Worklist, path: Path) -> None:
     n = len(old.table)
     begins_alike = len(new.table) >= n and (new.table[keys].iloc[:n].to_numpy() == old.table[keys].to_numpy()).all()
     if not begins_alike:
-        stated = f"--review-budget {old.budget} --seed {old.seed} --certain-share {old.certain_share:g}"
         raise ReviewError(
-            f"{path}: holds another worklist ({stated}), which this one does not begin with, since an option or the slides' "
-            "results differ; extend it with its own options and a larger budget, or replace it with --overwrite "
+            f"{path}: holds another worklist ({_options(old)}), which this one does not begin with, since an option or the "
+            "slides' results differ; extend it with its own options and a larger budget, or replace it with --overwrite "
             "(answers are kept)."
         )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
+
+import pandas as pd
 
 from wsiamf.bundle import DEFAULT_MODEL, Bundle, open_bundle, shipped_models
 from wsiamf.coordinates import Overview, read_overview
@@ -84,7 +87,7 @@ def _material(result: SlideResult, slides: Sequence[Path], references: Sequence[
         with open_slide(path, mpp=record["options"]["mpp"]) as slide:
             overview = read_overview(slide, slide.frame.mpp, Event())
             found.area = found.area or _tissue(record, overview, slide.frame)
-            crops, crop_mpp = _crops(slide, result, bundle, rows)
+            crops, crop_mpp = _crops(slide, table, bundle, rows)
             found.pictures = Pictures(overview_picture(slide, overview), crops, crop_mpp)
     except SlideError:
         found.notes.append("the slide was not found or could not be read again, so that there are no pictures of it.")
@@ -105,13 +108,13 @@ def _material(result: SlideResult, slides: Sequence[Path], references: Sequence[
 
 
 def _crops(
-    slide: Slide, result: SlideResult, bundle: Bundle | None, rows: Sequence[int]
+    slide: Slide, table: pd.DataFrame, bundle: Bundle | None, rows: Sequence[int]
 ) -> tuple[dict[int, Any], float]:
     """Crops as the model saw them; of a model that is not at hand, as the default model would."""
     spec: ModelSpec = (bundle or open_bundle()).spec
     mpp = slide.frame.mpp
     plan = plan_reading(mpp, slide.level_downsamples, target_mpp=spec.mpp, tolerance=spec.mpp_tolerance)
-    return read_crops(slide, result.table(), rows, plan, spec.crop_px), crop_resolution(spec, plan, mpp)
+    return read_crops(slide, table, rows, plan, spec.crop_px), crop_resolution(spec, plan, mpp)
 
 
 def _bundle(record: Mapping[str, Any]) -> Bundle | None:
@@ -133,15 +136,11 @@ def _take_drawn(result: SlideResult, found: _Found) -> None:
     options = record["options"]
     if path := _unchanged(record, "regions"):
         classes = {"include": options["include_classes"], "exclude": options["exclude_classes"]}
-        try:
+        with suppress(RegionError):
             found.area = read_regions(path, frame, **classes)
-        except RegionError:
-            found.area = None
     if path := _unchanged(record, "named_regions"):
-        try:
+        with suppress(RegionError):
             found.fields = read_named_regions(path, frame)
-        except RegionError:
-            found.fields = []
     if record.get("named_regions") and not found.fields:
         found.notes.append("the file of named fields was not found, so that the maps go without them.")
 

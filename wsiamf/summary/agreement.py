@@ -61,7 +61,8 @@ def _agreement(model: Sequence[str | None], people: Sequence[str | None]) -> Fie
     if n == 0:
         return {"n": 0, **nullable("agreement", None, _NO_LABELS), **nullable("kappa", None, _NO_LABELS)}
     agreement = float((pairs[:, 0] == pairs[:, 1]).mean())
-    kappa = _kappa(agreement, *pairs.mean(axis=0).tolist())
+    shares = pairs.mean(axis=0)
+    kappa = chance_corrected(agreement, float(shares.prod() + (1 - shares).prod()))
     return {
         "n": n,
         **nullable("agreement", significant(agreement), _NO_LABELS),
@@ -69,7 +70,14 @@ def _agreement(model: Sequence[str | None], people: Sequence[str | None]) -> Fie
     }
 
 
-def _kappa(agreement: float, share_model: float, share_people: float) -> float | None:
-    """Cohen's kappa from two shares of AMF; None where chance alone would always agree."""
-    by_chance = share_model * share_people + (1 - share_model) * (1 - share_people)
-    return None if by_chance >= 1 else (agreement - by_chance) / (1 - by_chance)
+def chance_corrected(agreement: float, by_chance: float) -> float | None:
+    """Agreement beyond what chance would bring, over the most there could be: Cohen's kappa, AC1 and their like.
+
+    Args:
+        agreement: Share on which two agree, in [0, 1].
+        by_chance: That which chance alone would bring; coefficients differ in how they reckon it.
+
+    Returns:
+        At most 1, 0 where chance would bring as much; None where chance alone would always agree.
+    """
+    return None if np.isclose(by_chance, 1.0) else (agreement - by_chance) / (1 - by_chance)

@@ -19,6 +19,11 @@ DRAWS: Final = 10_000
 MAX_UNUSABLE_DRAWS: Final = 0.01
 """Share of draws in which the classifier tells nothing (sensitivity + specificity <= 1) that an interval may leave out."""
 
+MIN_CASES: Final = 10
+"""Cases that an interval of cases needs: from here on the cohort's covered 0.90 or more in every set that was measured."""
+MIN_EFFECTIVE_CASES: Final = 2.0
+"""Nor is one given where fewer than this bear on the figure: it would go beyond what cases drawn anew can show."""
+
 Interval = tuple[float, float]
 
 _TAIL: Final = (1 - LEVEL) / 2
@@ -43,12 +48,28 @@ def wilson(n_positive: int, n: int) -> Interval | None:
     """
     if n == 0:
         return None
-    share, weight = n_positive / n, _Z**2 / n
+    return score_interval(n_positive / n, _Z**2 / n)
+
+
+def score_interval(share: float, weight: float) -> Interval:
+    """Wilson's score interval of a share, whatever its level and sample size.
+
+    Args:
+        share: Estimated, in [0, 1].
+        weight: Squared quantile (of the normal, or of Student's t) over the sample size, which may be an effective one.
+
+    Returns:
+        (low, high) in [0, 1], the share within; its one end is the share only where that is 0 or 1.
+    """
     centre = (share + weight / 2) / (1 + weight)
     half = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
-    low = 0.0 if n_positive == 0 else max(0.0, centre - half)
-    high = 1.0 if n_positive == n else min(1.0, centre + half)
-    return low, high
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def evenness(weights: NDArray[np.float64]) -> float:
+    """(sum w)^2 / (sum w^2), Kish's effective sample size: their number where all are equal, 1 where one is all there is."""
+    squares = float((weights**2).sum())
+    return float(weights.sum()) ** 2 / squares if squares > 0 else 1.0
 
 
 def garwood(n: int, exposure: float) -> Interval | None:
