@@ -238,6 +238,14 @@ def test_a_slides_own_folder_is_refused(out: Path, capsys: pytest.CaptureFixture
     assert not (out / "sample" / "review").exists()
 
 
+def test_a_list_too_short_for_estimates_says_so(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["review", "worklist", str(out), "--review-budget", "30"]) == 0
+    said = capsys.readouterr().err
+    assert "estimates need answers to 20" in said
+    assert run(["review", "worklist", str(out), "--review-budget", "30", "--certain-share", "0.2", "--overwrite"]) == 0
+    assert "estimates need" not in capsys.readouterr().err
+
+
 def only_sample(out: Path) -> Path:
     shutil.rmtree(out / "gone")
     return out

@@ -201,10 +201,10 @@ def check_replaceable(target: Path, *, overwrite: bool, may_replace: Callable[[P
     if not target.exists() and not target.is_symlink():
         return
     if target.is_symlink() or not target.is_dir():
-        raise OutputExistsError(f"{target}: is not a folder that wsiamf wrote; move it away or choose another --out.")
+        raise OutputExistsError(f"{target}: is not a folder that wsiamf wrote; move it away or choose another place.")
     may_replace(target)  # first, so that --overwrite is named only where it helps
     if not overwrite:
-        raise OutputExistsError(f"{target}: exists already; pass --overwrite to replace it, or choose another --out.")
+        raise OutputExistsError(f"{target}: exists already; pass --overwrite to replace it, or choose another place.")
 
 
 def _check_place(target: Path) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from wsiamf.cli.options import FILE, adjudicator_opt, slides_opt
+from wsiamf.cli.review_serve import serve
 
 _DEFAULT: Final = "serve"
-_SERVE: Final = "wsiamf.cli.review_serve"  # loaded only to be called: it needs the extra `review`
 
 
 class _ReviewGroup(click.Group):
@@ -28,16 +26,6 @@ class _ReviewGroup(click.Group):
                 ctx.fail(f"{args[0]}: no such command or folder{meant}")
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        served = [_DEFAULT] if find_spec(_SERVE) is not None else []
-        return sorted({*super().list_commands(ctx), *served})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name != _DEFAULT or find_spec(_SERVE) is None:
-            return super().get_command(ctx, cmd_name)
-        command: click.Command = getattr(import_module(_SERVE), _DEFAULT)
-        return command
 
 
 _OUT: Final = click.argument("out", type=FILE, metavar="OUT")
@@ -59,6 +47,9 @@ def review() -> None:
 
     OUT is the folder of results of screen or cohort. `wsiamf review OUT` opens the review in the browser. Research use only.
     """
+
+
+review.add_command(serve)
 
 
 @review.command(short_help="Draw the figures to be looked at.")

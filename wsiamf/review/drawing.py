@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from wsiamf.export.results import find_results
+from wsiamf.review.estimates import MIN_RANDOM
 from wsiamf.review.figures import load_figures
 from wsiamf.review.places import check_out
 from wsiamf.review.worklist import Worklist, make_worklist
 from wsiamf.review.worklist_files import read_worklist, recorded_rules, write_worklist
+
+_log = logging.getLogger(__name__)
 
 SEED = 0
 CERTAIN_SHARE = 0.5
@@ -41,4 +45,11 @@ def draw_worklist(
         certain_share=old_share if certain_share is None else certain_share,
     )
     write_worklist(drawn, out, overwrite=overwrite)
+    if drawn.n_random < MIN_RANDOM and len(drawn.table) < drawn.n_figures:
+        _log.warning(
+            "%d of the figures are drawn at random, but estimates need answers to %d: draw with a larger --review-budget or a "
+            "smaller --certain-share.",
+            drawn.n_random,
+            MIN_RANDOM,
+        )
     return drawn
