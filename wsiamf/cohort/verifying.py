@@ -21,6 +21,7 @@ from wsiamf.cohort.slide_files import (
     check_tables,
     read_columns,
     read_json,
+    read_record,
     regions_of,
 )
 from wsiamf.cohort.slide_inputs import Inputs
@@ -67,7 +68,7 @@ def verify(out: Path, *, on_progress: OnProgress = lambda _done, _total: None) -
 
 
 def _check_slide(folder: Path, where: str, inputs: Inputs) -> Faults:
-    record = read_json(folder / RUN_RECORD)
+    record = read_record(folder / RUN_RECORD)
     yield from check_record(record, where)
     if record is None or record.get("schema") != SCHEMA:
         return
@@ -140,7 +141,7 @@ class _Cohort:
                 continue
             record = read_json(self._places.record(item.slide_id)) or {}
             own = {} if item.mpp is None else {"mpp": item.mpp}
-            if key_options(record.get("options", {})) != key_options(self._plan.options | own):
+            if key_options(record.get("options")) != key_options(self._plan.options | own):
                 yield warning(item.slide_id, "the result was made with other options than the plan's; run again")
             if bool(record.get("named_regions")) != (item.regions is not None):
                 yield warning(item.slide_id, "named regions were given to the result or to the plan alone; run again")

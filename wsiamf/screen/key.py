@@ -60,8 +60,14 @@ def run_key(
     }
 
 
-def key_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of ``config.ScreenOptions`` that change results: a page can be made later, and made again."""
+def key_options(options: object) -> dict[str, Any]:
+    """Those of ``config.ScreenOptions`` that change results: a page can be made later, and made again.
+
+    Args:
+        options: As a record holds them; what is no object has none.
+    """
+    if not isinstance(options, Mapping):
+        return {}
     return {name: value for name, value in options.items() if name not in _NO_RESULT}
 
 
