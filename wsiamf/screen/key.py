@@ -9,8 +9,8 @@ from typing import Any, Final
 from wsiamf.config import ScreenOptions
 from wsiamf.spec import ErrorRates
 
-ALGORITHM_VERSION: Final = 2
-"""Raised whenever the same input would give other numbers."""
+ALGORITHM_VERSION: Final = 3
+"""Raised whenever the same input would give other numbers, by another reading of a points file too."""
 
 COMPUTED_BY: Final = ("backend", "precision", "device_class")
 """Parts that say which machine computed, not what; a cohort may mix them where the user allows it."""
