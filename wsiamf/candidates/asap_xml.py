@@ -39,8 +39,8 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
                 annotation = _Annotation(event.attributes)
             elif event.name == "Group":
                 group = event.attributes.get("Name", "").strip()
-            elif event.name == "Attribute":
-                programs[group] = event.attributes.get(_PROGRAM, "")
+            elif event.name == "Attribute" and _PROGRAM in event.attributes:  # ASAP writes an element an attribute
+                programs[group] = event.attributes[_PROGRAM]
             elif event.name == "Coordinate":
                 annotation.add(event.attributes.get("X"), event.attributes.get("Y"), gathered)
         elif event.name == "Annotation":
