@@ -110,6 +110,8 @@ class _Cohort:
         self._plan = plan
         self._places = places
         self._standing = standing
+        self._regions: dict[str, list[tuple[str, ...]]] = {}
+        """The named regions that each slide's summary counts, as rows of ``regions.csv``; filled with the rows' check."""
 
     def check(self) -> Faults:
         yield from self._check_slides()
@@ -161,8 +163,12 @@ class _Cohort:
 
     def _check_row(self, row: dict[str, Any]) -> Faults:
         slide_id = row["slide_id"]
+        if row["status"] == _FAILED:
+            return
         summary = read_json(self._places.folder(slide_id) / "summary.json")
-        if row["status"] == _FAILED or (summary is None and row["n_candidates"] == 0):
+        counted = (regions_of(summary or {}) or {}).items()
+        self._regions[slide_id] = [(slide_id, name, str(n), str(n_amf)) for name, (n, n_amf) in counted]
+        if summary is None and row["n_candidates"] == 0:
             return
         if summary is None:
             yield problem("cohort.csv", f"says {row['status']} of {slide_id}, which has no result; collect again")
@@ -202,12 +208,7 @@ class _Cohort:
         if found is None:
             yield problem(path.name, "cannot be read; collect again")
             return
-        due: list[tuple[str, ...]] = []
-        for row in rows:
-            if row["status"] != _FAILED:
-                summary = read_json(self._places.folder(row["slide_id"]) / "summary.json") or {}
-                counted = (regions_of(summary) or {}).items()
-                due += [(row["slide_id"], name, str(n), str(n_amf)) for name, (n, n_amf) in counted]
+        due = [region for row in rows for region in self._regions.get(row["slide_id"], ())]
         if found != due:
             odd = sorted({name for name, *_ in {*found} ^ {*due}})
             named = f" (first {odd[0]})" if odd else ", in another order"
