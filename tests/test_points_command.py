@@ -245,6 +245,28 @@ def test_only_the_raters_named_are_written_as_experts(tmp_path: Path) -> None:
     assert read_candidates(out, SLIDE).votes == {"Ann": ("AMF",)}
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".geojson"])
+def test_points_of_the_raters_named_stay_a_persons(tmp_path: Path, suffix: str) -> None:
+    boxes = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[[x, 100], [x + 50, 100], [x + 50, 150], [x, 150], [x, 100]]]},
+            "properties": {"objectType": "detection", "classification": "AMF", "metadata": {"expert_Ann": "AMF"}},
+        }
+        for x in (100, 110)  # near enough to be merged, were they a detector's
+    ]
+    (tmp_path / "points.txt").write_text(json.dumps(boxes))
+    read = [
+        read_candidates(path, SLIDE, raters=raters).table["status"].tolist()
+        for path, raters in [
+            (tmp_path / "points.txt", ("Ann",)),
+            (converted(tmp_path / "points.txt", suffix, SLIDE, raters=("Ann",)), None),
+        ]
+    ]
+    assert read == [["ok", "ok"]] * 2
+    assert read_candidates(tmp_path / "points.txt", SLIDE).table["status"].tolist() == ["ok", "duplicate"]
+
+
 @pytest.mark.parametrize(
     ("text", "placing", "placed"),
     [
