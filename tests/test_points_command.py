@@ -170,10 +170,13 @@ def test_whose_points_they_are_is_kept(tmp_path: Path, suffix: str) -> None:
 
 def test_who_labelled_a_plain_table(tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
-    path.write_text("x,y,label,labelled_by\n1,1,AMF,robot\n500,500,AMF,\n")
+    path.write_text("x,y,label,labelled_by\n1,1,AMF,wsiamf tiny\n500,500,AMF,\n900,900,AMF,Ann\n")
     found = read_candidates(path, SLIDE)
-    assert found.table["by_person"].tolist() == [False, True]
-    assert any("1 row labelled by 'robot', a program" in note for note in found.notes)
+    assert found.table["by_person"].tolist() == [False, True, True]
+    assert any("1 row labelled by 'wsiamf tiny', a program" in note for note in found.notes)
+    assert any("1 row labelled by 'Ann', taken for a person's" in note for note in found.notes)
+    path.write_text("x,y,label,labelled_by,score\n1,1,AMF,Ann,0.5\n")  # no person's anyway
+    assert not any("labelled by" in note for note in read_candidates(path, SLIDE).notes)
     path.write_text("x,y,label,by_person\n1,1,AMF,perhaps\n")
     with pytest.raises(CandidateError, match="row 1: by_person is 'perhaps', not true or false"):
         read_candidates(path, SLIDE)
