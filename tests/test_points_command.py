@@ -248,6 +248,18 @@ def test_only_the_raters_named_are_written_as_experts(tmp_path: Path) -> None:
     assert read_candidates(out, SLIDE).votes == {"Ann": ("AMF",)}
 
 
+def test_names_out_of_files_are_escaped_on_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    red = "\x1b[31mred\x1b]0;title\x07"
+    path = write_sliderunner(tmp_path / "a.sqlite", [Annotation([(1, 2)], said=[(1, 1)])], persons=(red,))
+    assert run(["points", "convert", str(path), str(tmp_path / "a.csv"), "--raters", "Ann"]) == 1
+    assert r"\x1b[31mred\x1b]0;title\x07" in capsys.readouterr().err
+    path = tmp_path / f"{red}.csv"
+    path.write_text("x,y\n1,2\nbad,4\n")
+    assert run(["points", "convert", str(path), str(tmp_path / "b.csv"), "--skip-bad-points"]) == 0
+    told = capsys.readouterr().err
+    assert told == "wsiamf: \\x1b[31mred\\x1b]0;title\\x07.csv: 1 row left out: row 2: x is 'bad', not a number\n"
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".geojson"])
 def test_points_of_the_raters_named_stay_a_persons(tmp_path: Path, suffix: str) -> None:
     boxes = [
