@@ -47,6 +47,14 @@ FEATURES = {
             "geometry": {"type": "MultiPoint", "coordinates": [[500.5, 600.25], [700, 800]]},
             "properties": {"classification": "NMF", "measurements": [{"name": "score", "value": 0.25}]},
         },
+        {
+            "type": "Feature",
+            "geometry": {
+                "type": "MultiPolygon",
+                "coordinates": [[[[9, 9], [30, 9], [30, 30], [9, 9]]], [[[2000, 9], [2020, 9], [2020, 40], [2000, 9]]]],
+            },
+            "properties": {"objectType": "annotation", "classification": {"name": "mitosis"}},
+        },
     ],
 }
 CSV = (

@@ -25,6 +25,7 @@ RANKS = {
     "slide_names": 0,
     "wording": 0,
     "packed": 0,
+    "qupath_objects": 0,
     "stains": 0,
     "config": 1,
     "slides": 1,
@@ -59,6 +60,7 @@ FLAT_RANK_0 = {
     "files": {"errors"},
     "slide_names": {"addresses", "errors"},
     "packed": {"errors", "wording"},
+    "qupath_objects": {"errors", "wording"},
 }
 SOLE_IMPORTERS = {
     "openslide": {"slides"},

@@ -265,7 +265,10 @@ def test_points_of_the_raters_named_stay_a_persons(tmp_path: Path, suffix: str) 
     boxes = [
         {
             "type": "Feature",
-            "geometry": {"type": "Polygon", "coordinates": [[[x, 100], [x + 50, 100], [x + 50, 150], [x, 150], [x, 100]]]},
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[x, 100], [x + 50, 100], [x + 50, 150], [x, 150], [x, 100]]],
+            },
             "properties": {"objectType": "detection", "classification": "AMF", "metadata": {"expert_Ann": "AMF"}},
         }
         for x in (100, 110)  # near enough to be merged, were they a detector's
