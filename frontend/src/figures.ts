@@ -1,12 +1,10 @@
 // The figures of a slide as typed arrays, as the server packs them: a hundred thousand need a megabyte and no objects.
 
-export const CLASSES = ["figure", "AMF", "NMF"] as const;
 export const AMF = 1;
 export const NMF = 2;
 
 export const HARD = 1;
 export const IN_HOTSPOT = 2;
-export const LISTED = 4;
 export const CERTAIN = 8;
 export const RANDOM = 16;
 

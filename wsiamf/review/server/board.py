@@ -6,7 +6,6 @@ answers, counts) never leaves the server.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Iterator
@@ -88,9 +87,8 @@ class Board:
 
     @property
     def review_id(self) -> str:
-        """Names this set of slides; a browser keeps what it has not sent under it."""
-        marks = "/".join(sorted(result.fingerprint for result in self.results))
-        return hashlib.sha256(marks.encode()).hexdigest()[:16]
+        """Names the decisions file; a browser keeps what it has not sent to it under this, whatever slides are added."""
+        return self.store.file_id
 
     def slide_of(self, number: int) -> SlideResult | None:
         """A slide by its number; None where there is none."""
@@ -101,6 +99,15 @@ class Board:
         if not 0 <= slide < len(self.results) or not 0 <= figure < self._starts[slide + 1] - self._starts[slide]:
             return None
         return int(self._starts[slide] + figure)
+
+    def slide_named(self, slide_id: str) -> SlideResult | None:
+        """A slide by its id; None where there is none."""
+        number = self._numbers.get(slide_id)
+        return None if number is None else self.results[number]
+
+    def row_named(self, slide_id: str, uuid: str) -> int | None:
+        """Row in ``figures`` of the figure with a uuid on the slide with an id; None where there is none."""
+        return self._row_of.get((slide_id, uuid))
 
     def session(self) -> dict[str, Any]:
         """What the page needs first."""
@@ -223,12 +230,17 @@ class Board:
         return self._decision(str(figure["slide_id"]), place, reader, answer, seconds, time, uuid=str(figure["uuid"]))
 
     def addition(
-        self, slide: int, place_px: tuple[float, float], reader: str, answer: Answer, seconds: float | None, time: str
+        self,
+        slide: SlideResult,
+        place_px: tuple[float, float],
+        reader: str,
+        answer: Answer,
+        seconds: float | None,
+        time: str,
     ) -> Decision:
         """A figure that the points missed, at a place in level-0 px."""
-        mpp = self.results[slide].frame.mpp
-        place = place_px[0] * mpp, place_px[1] * mpp
-        return self._decision(self.results[slide].slide_id, place, reader, answer, seconds, time, uuid=None)
+        place = place_px[0] * slide.frame.mpp, place_px[1] * slide.frame.mpp
+        return self._decision(slide.slide_id, place, reader, answer, seconds, time, uuid=None)
 
     def _decision(
         self,
