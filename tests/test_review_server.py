@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,6 +136,11 @@ def answer(client: TestClient, figure: int, what: str, *, reader: str = "Anna", 
     done = client.post("/api/answers", json=body | {"nonce": os.urandom(8).hex(), "seconds": 1.5} | changes)
     assert done.status_code == 200, done.text
     return int(done.json()["id"])
+
+
+def sample_figures(out: Path) -> pd.DataFrame:
+    figures = load_figures(find_results(out))
+    return figures[figures["slide_id"] == "sample"].reset_index(drop=True)
 
 
 def addition(client: TestClient, x: float, y: float, slide: int = SAMPLE_NUMBER) -> dict[str, Any]:
@@ -564,10 +570,10 @@ class TestShelf:
 
 
 class TestAnswers:
-    def test_an_answer_is_on_disk_when_it_is_acknowledged(self, client: TestClient, tmp_path: Path) -> None:
+    def test_an_answer_is_on_disk_when_it_is_acknowledged(self, client: TestClient, out: Path, tmp_path: Path) -> None:
         number = answer(client, 3, "AMF", reader="Anna Ö.")
         (kept,) = read_decisions(tmp_path / "decisions.sqlite")
-        figure = client.get(f"/api/slides/{SAMPLE_NUMBER}/figures/3").json()
+        figure = sample_figures(out).iloc[3]
         assert (kept.decision_id, kept.reader, kept.answer, kept.blinded) == (number, "Anna Ö.", "AMF", False)
         assert (kept.x_um, kept.y_um, kept.candidate_uuid) == (figure["x_um"], figure["y_um"], figure["uuid"])
         assert (kept.kind, kept.source, kept.seconds) == ("figure", "browser", 1.5)
@@ -726,16 +732,18 @@ class TestWhatIsShown:
         assert (waiting["n_adjudicate"], after["n_adjudicate"]) == (1, 0)
         assert after["with_review"]["n_nmf"] == waiting["with_review"]["n_nmf"] + 1
 
-    def test_packed_figures(self, client: TestClient) -> None:
+    def test_packed_figures(self, client: TestClient, out: Path) -> None:
         content = client.get(f"/api/slides/{SAMPLE_NUMBER}/figures").content
         magic, n = struct.unpack_from("<4sI", content)
         assert (magic, len(content)) == (b"WAF1", 8 + 12 * n)
         x, y = (np.frombuffer(content, "<f4", n, 8 + 4 * n * k) for k in (0, 1))
         p = np.frombuffer(content, "<u2", n, 8 + 8 * n)
         classes = np.frombuffer(content, "u1", n, 8 + 10 * n)
+        places = sample_figures(out)
+        np.testing.assert_array_equal(np.stack([x, y], axis=1), places[["x", "y"]].to_numpy())
         for figure in range(n):
             case = client.get(f"/api/slides/{SAMPLE_NUMBER}/figures/{figure}").json()
-            assert (x[figure], y[figure]) == (case["x"], case["y"])
+            assert case["uuid"] == places["uuid"][figure]
             assert p[figure] == round(case["p_atypical"] * 10_000)
             assert classes[figure] == CLASS_NUMBERS[case["label"]]
 

@@ -5,8 +5,8 @@ export const NMF = 2;
 
 export const HARD = 1;
 export const IN_HOTSPOT = 2;
-export const CERTAIN = 8;
-export const RANDOM = 16;
+export const CERTAIN = 4;
+export const RANDOM = 8;
 
 const MAGIC = 0x31464157; // "WAF1", little-endian
 export const NO_P = 0xffff;

@@ -145,11 +145,10 @@ class Board:
     def case(self, row: int) -> dict[str, Any]:
         """All that may be shown of one figure."""
         figure = self.figures.iloc[row]
-        shown: dict[str, Any] = {name: _plain(figure[name]) for name in ("uuid", "x", "y", "x_um", "y_um")}
         if self.blinded:
-            return shown
-        names = ("candidate_id", "label", "p_atypical", "p_hard", "hard", "in_hotspot")
-        shown |= {name: _plain(figure[name]) for name in names}
+            return {"uuid": figure["uuid"]}
+        names = ("uuid", "candidate_id", "label", "p_atypical", "p_hard", "hard")
+        shown = {name: _plain(figure[name]) for name in names}
         # a column that another slide's model has more experts for is null here
         experts = [_plain(figure[name]) for name in expert_columns_in(self.figures)]
         return shown | {
@@ -291,7 +290,6 @@ class Board:
         if worklist is None:
             ranked = self.figures["review_rank"].astype("Float64").sort_values(kind="stable").dropna()
             rows = ranked.index.to_numpy(dtype=np.int64)[:UNLISTED_REVIEW]
-            strata[rows] = "by rank"
         else:
             rows = np.array(list(self._rows_of(worklist, out)), dtype=np.int64)
             strata[rows] = worklist.table["stratum"].to_numpy()
