@@ -40,7 +40,7 @@ export function App() {
 
 function TopBar({ open }: { open: (dialog: Dialog) => void }) {
   const session = state.session.value!;
-  const now = state.slide.value?.slide;
+  const now = state.wanted.value;
   const total = state.worklist.value.length;
   const done = state.nAnswered.value;
   return (
@@ -58,7 +58,7 @@ function TopBar({ open }: { open: (dialog: Dialog) => void }) {
             event.currentTarget.blur();
           }}
         >
-          {now === undefined && <option value="">No slide open</option>}
+          {now === null && <option value="">No slide open</option>}
           {session.slides.map((one, number) => (
             <option key={one.id} value={String(number)}>
               {one.name} · {one.n_figures.toLocaleString("en")} figures

@@ -42,6 +42,7 @@ const MERGE_UM = 7.5; // closer figures are one, as in counting
 
 export const session = signal<Session | null>(null);
 export const reader = signal<string | null>(null);
+export const wanted = signal<number | null>(null); // the slide asked for last, which may be still to come
 export const slide = signal<OpenSlide | null>(null);
 export const slideProblem = signal<string | null>(null);
 export const worklist = signal<WorkRow[]>([]);
@@ -191,7 +192,6 @@ export async function takeReader(name: string): Promise<void> {
 }
 
 let opening = 0;
-let wanted = 0;
 let isSlideLost = false; // the slide that is wanted did not come, since the server was away
 const isLost = (error: unknown): boolean => error instanceof api.ServerError && error.status === 0;
 const recent = new Map<number, OpenSlide>();
@@ -202,6 +202,7 @@ export async function open(number: number): Promise<void> {
   const turn = ++opening; // also where it is open already: what was asked for before must not replace it
   slideProblem.value = null;
   isSlideLost = false;
+  wanted.value = number;
   if (slide.value?.slide === number) return;
   try {
     const found = recent.get(number) ?? (await load(number));
@@ -211,7 +212,6 @@ export async function open(number: number): Promise<void> {
     slide.value = null;
     slideProblem.value = (error as Error).message;
     isSlideLost = isLost(error);
-    wanted = number;
   }
 }
 
@@ -235,6 +235,7 @@ let revision = -1;
 let lastKept = 0;
 /** Number of the last withdrawal: what stands where an answer was taken back is known from its revision on. */
 let lastWithdrawn = 0;
+/** Whether to take an answer back once the list has come. */
 let undoNext = false;
 
 /** Fetch what others, or this reader in another browser, have answered since. */
@@ -265,7 +266,7 @@ async function look(): Promise<void> {
   try {
     await refresh();
     held.value = null;
-    if (isSlideLost) void open(wanted);
+    if (isSlideLost) void open(wanted.value!);
     if (isCaseLost) {
       loadCase(selection.value);
       nTries.value++;
@@ -393,6 +394,7 @@ export function answer(given: Answer): void {
   const now = selection.value;
   const name = reader.value;
   if (now === null || name === null) return;
+  undoNext = false;
   const seconds = Math.round((performance.now() - shownSince) / 10) / 100;
   const { id, mark } = session.value!.slides[now.slide]!;
   const common = { reader: name, slide: id, answer: given, seconds };
@@ -467,6 +469,7 @@ async function refreshQuietly(): Promise<void> {
 }
 
 function refused(_one: Waiting, why: string): void {
+  undoNext = false;
   say(`Not kept: ${why}`, true);
 }
 
@@ -476,12 +479,11 @@ export function undo(): void {
   if (name === null) return;
   undoNext = false;
   if (dropLastUnsent(name)) return say("Taken back before it was sent", false);
-  if (waiting.value.length > 0) {
-    if (held.value === null) return say("A decision is on its way; try again in a moment", false);
+  if (waiting.value.length > 0 && held.value !== null) {
     return say("It may be kept already: undo it when the server is back, or give another answer", true);
   }
-  if (revision < lastWithdrawn) {
-    undoNext = true; // which is the latest now is known in a moment
+  if (waiting.value.length > 0 || revision < lastWithdrawn) {
+    undoNext = true; // which answer is the latest is known in a moment
     return;
   }
   const own = answers.value.filter((one) => one.reader === name);
