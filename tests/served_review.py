@@ -55,9 +55,9 @@ def worklist_of(out: Path, budget: int = 30) -> Worklist:
 
 
 @contextmanager
-def serving(app: Gate) -> Iterator[int]:
-    """A real server on a free port, which is given."""
-    listener = listening("127.0.0.1", 0)
+def serving(app: Gate, port: int = 0) -> Iterator[int]:
+    """A real server on a port, a free one for 0, which is given."""
+    listener = listening("127.0.0.1", port)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 from tests.served_review import REQUIRED, TOKEN, made_out, page_files, serving, worklist_of
 from wsiamf.export.results import find_results
 from wsiamf.review.applying import apply_review
 from wsiamf.review.decisions import DecisionStore, read_decisions
+from wsiamf.review.figures import load_figures
 from wsiamf.review.places import ReviewPlaces
 from wsiamf.review.server.app import make_app
 from wsiamf.review.server.board import Board
 from wsiamf.review.server.gate import HostNames
-from wsiamf.review.worklist_files import write_worklist
+from wsiamf.review.worklist_files import read_worklist, write_worklist
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 if not REQUIRED:
@@ -56,8 +58,9 @@ class Review:
     """A served review and the browsers that look at it."""
 
     def __init__(self, port: int, browser: Browser, stack: ExitStack, host: str = "127.0.0.1") -> None:
-        self.host = host
+        self.host, self.port = host, port
         self.link = f"http://{host}:{port}/?token={TOKEN}"
+        self.end: Callable[[], None] = lambda: None
         self._browser = browser
         self._stack = stack
         self.complaints: list[str] = []
@@ -75,6 +78,10 @@ class Review:
         expect(page.get_by_test_id("title")).to_have_text("Case 1 of 30")
         page.wait_for_function(SETTLED)
         return page
+
+    def forgive(self, *words: str) -> None:
+        """Forget complaints that a test has provoked."""
+        self.complaints[:] = [said for said in self.complaints if not any(one in said for one in words)]
 
     def enter(self, context: BrowserContext) -> Page:
         """A page that followed the link."""
@@ -112,11 +119,13 @@ def serve(out: Path, browser: Browser) -> Iterator[Serve]:
     reviews: list[Review] = []
     with ExitStack() as stack:
 
-        def served(*, host: str = "127.0.0.1", **options: Any) -> Review:
-            store = stack.enter_context(DecisionStore(ReviewPlaces(out).decisions))
-            board = Board(out, find_results(out), store, worklist=worklist_of(out), **options)
-            port = stack.enter_context(serving(make_app(board, page_files(), token=TOKEN, hosts=HostNames({host}))))
-            reviews.append(Review(port, browser, stack, host))
+        def served(*, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Review:
+            running = stack.enter_context(ExitStack())
+            store = running.enter_context(DecisionStore(ReviewPlaces(out).decisions))
+            board = Board(out, find_results(out), store, worklist=read_worklist(out), **options)
+            app = make_app(board, page_files(), token=TOKEN, hosts=HostNames({host}))
+            reviews.append(Review(running.enter_context(serving(app, port)), browser, stack, host))
+            reviews[-1].end = running.close
             return reviews[-1]
 
         yield served
@@ -249,12 +258,14 @@ def test_readers_adjudication_and_counts(serve: Serve, out: Path) -> None:
         for n, key in enumerate(keys, start=1):
             press(page, key, n)
     page = review.open("Carla")
+    page.get_by_test_id("filter-AMF").click()  # acts on the lists that its chip stands above, and no dispute is lost
     page.locator("#tab-disputes").click()
     disputes = page.get_by_test_id("dispute")
     expect(disputes).to_have_count(2)
     expect(disputes.first).to_contain_text("Anna")
     expect(disputes.first).to_contain_text("Boris")
     disputes.first.click()
+    expect(page.get_by_test_id("title")).to_have_text("Case 1 of 2")
     page.wait_for_function("() => window.wsiamfReady()")
     page.keyboard.press("a")
     expect(page.get_by_test_id("dispute").first).to_contain_text("Settled: AMF")
@@ -299,8 +310,7 @@ def test_a_lost_connection_loses_nothing(serve: Serve, out: Path) -> None:
     expect(page.get_by_test_id("held")).to_have_count(0)
     expect(page.get_by_test_id("title")).to_have_text("Case 2 of 30")
     assert len(read_decisions(ReviewPlaces(out).decisions)) == 1
-    lost = ("ERR_INTERNET_DISCONNECTED", "Image load aborted")
-    review.complaints[:] = [said for said in review.complaints if not any(words in said for words in lost)]
+    review.forgive("ERR_INTERNET_DISCONNECTED", "Image load aborted")
 
 
 def test_a_name_is_asked_for_until_there_is_one(serve: Serve, out: Path, browser: Browser) -> None:
@@ -327,7 +337,7 @@ def test_a_name_is_asked_for_until_there_is_one(serve: Serve, out: Path, browser
         expect(page.get_by_test_id("title")).to_have_text("Case 1 of 30")
         press(page, "a", 1)
     assert [one.reader for one in read_decisions(ReviewPlaces(out).decisions)] == ["Anna Example"]
-    review.complaints[:] = [said for said in review.complaints if "400 (Bad Request)" not in said]
+    review.forgive("400 (Bad Request)")
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -351,7 +361,7 @@ def test_another_reader_takes_over_while_an_answer_waits(serve: Serve, out: Path
     press(page, "n", 1)
     kept = read_decisions(ReviewPlaces(out).decisions)
     assert [(one.reader, str(one.answer)) for one in kept] == [("Anna", "AMF"), ("Boris", "NMF")]
-    review.complaints[:] = [said for said in review.complaints if "ERR_FAILED" not in said]
+    review.forgive("ERR_FAILED")
 
 
 def test_a_list_made_before_an_answer_and_come_after_it(serve: Serve, out: Path) -> None:
@@ -391,6 +401,207 @@ def test_a_list_made_before_an_answer_and_come_after_it(serve: Serve, out: Path)
     ]
     page.unroute_all()  # which lets what waits go on
     expect(page.get_by_test_id("progress")).to_have_text("1 of 30 answered")
+
+
+def test_undo_takes_back_the_latest_and_one_at_a_time(serve: Serve, out: Path) -> None:
+    page = serve().open("Anna")
+    press(page, "a", 1)
+    page.keyboard.press("k")
+    page.wait_for_function("() => window.wsiamfReady()")
+    with page.expect_response("**/api/answers"):
+        page.keyboard.press("x")  # in place of the first
+    press(page, "n", 2)
+    press(page, "u", 3)
+    page.keyboard.press("Control+Shift+z")  # redo elsewhere
+    page.keyboard.down("Control")
+    for _ in range(5):
+        page.keyboard.down("z")  # held down: the browser repeats it
+        page.wait_for_timeout(100)
+    page.keyboard.up("z")
+    page.keyboard.up("Control")
+    expect(page.get_by_test_id("progress")).to_have_text("2 of 30 answered")
+    assert withdrawn(out) == [False, False, False, True]
+
+    held_back(page, LISTS)
+    point_beside_figures(page)
+    page.keyboard.press("m")
+    page.keyboard.press("n")
+    expect(page.get_by_test_id("notice")).to_contain_text("Kept as a missed figure")
+    with page.expect_response("**/api/withdraw"):
+        page.keyboard.press("z")
+    assert withdrawn(out) == [False, False, False, True, True]
+    page.keyboard.press("z")  # waits for the list that says what stands now
+    page.wait_for_timeout(200)
+    assert withdrawn(out)[:3] == [False] * 3
+    page.unroute_all()  # which lets the lists go on
+    expect(page.get_by_test_id("progress")).to_have_text("1 of 30 answered")
+    page.wait_for_function("() => window.wsiamfReady()")
+    held_back(page, LISTS)
+    with page.expect_response("**/api/withdraw"):
+        page.keyboard.press("z")
+    page.keyboard.press("z")  # what stands again where an answer was taken back is the latest now
+    with page.expect_response("**/api/withdraw"):
+        page.unroute_all()
+    expect(page.get_by_test_id("progress")).to_have_text("0 of 30 answered")
+    assert withdrawn(out) == [True] * 5
+
+
+def test_a_case_chosen_and_an_answer_corrected_while_the_server_is_away(serve: Serve, out: Path) -> None:
+    review = serve()
+    page = review.open("Anna")
+    held, notice = page.get_by_test_id("held"), page.get_by_test_id("notice")
+    page.context.set_offline(True)
+    page.keyboard.press("j")
+    expect(notice).to_contain_text("does not answer")
+    expect(held).to_contain_text("No connection")
+    # a page that nobody sees does not poll, so that nothing but the button asks
+    page.evaluate("() => Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")
+    page.context.set_offline(False)
+    with page.expect_request("**/api/answers?*"):
+        page.get_by_role("button", name="Try now").click()
+    page.evaluate("() => delete document.visibilityState")
+    expect(held).to_have_count(0)
+    expect(page.get_by_test_id("title")).to_have_text("Case 2 of 30")
+    page.wait_for_function("() => [...document.querySelectorAll('.pictures img')].every((one) => one.naturalWidth > 0)")
+    press(page, "a", 1)
+
+    page.wait_for_function("() => window.wsiamfReady()")
+    page.route("**/api/answers", lambda route: route.abort())  # posts alone
+    page.keyboard.press("a")
+    expect(held).to_contain_text("1 decision waits")
+    page.keyboard.press("a")  # the same again
+    page.keyboard.press("n")
+    expect(held).to_contain_text("2 decisions wait")
+    page.keyboard.press("z")
+    expect(notice).to_contain_text("before it was sent")
+    page.keyboard.press("z")
+    expect(notice).to_contain_text("when the server is back, or give another answer")
+    page.keyboard.press("x")
+    expect(held).to_contain_text("2 decisions wait")
+    page.unroute_all()
+    expect(held).to_have_count(0)
+    expect(page.get_by_test_id("progress")).to_have_text("2 of 30 answered")
+    kept = read_decisions(ReviewPlaces(out).decisions)
+    assert [str(one.answer) for one in kept] == ["AMF", "AMF", "non-mitotic"]
+    assert kept[1].candidate_uuid == kept[2].candidate_uuid
+
+    why = "this review is blinded and this browser is Boris's; open the link in another one"
+    page.route("**/api/answers?*", lambda route: route.fulfill(status=403, json={"error": why}))
+    expect(held).to_contain_text(f"{why}.")
+    review.forgive("ERR_INTERNET_DISCONNECTED", "Image load aborted", "ERR_FAILED", "403 (Forbidden)")
+
+
+def test_no_list_is_asked_for_while_one_is_on_its_way(serve: Serve) -> None:
+    page = serve().open("Anna")
+    asked = held_back(page, LISTS)
+    page.wait_for_timeout(6_000)
+    assert len(asked) == 1
+    page.unroute_all()
+
+
+def test_the_way_back_from_a_missed_figure_and_to_it(serve: Serve, out: Path) -> None:
+    page = serve().open("Anna")
+    title = page.get_by_test_id("title")
+    page.keyboard.press("g")
+    page.get_by_test_id("jump").fill("9")
+    page.keyboard.press("Enter")
+    expect(title).to_have_text("Case 9 of 30")
+    point_beside_figures(page)
+    page.keyboard.press("m")
+    expect(title).to_have_text("Missed figure")
+    page.keyboard.press("Escape")
+    expect(title).to_have_text("Case 9 of 30")
+
+    show_whole(page)
+    x, y = lonely_figure(page, out)
+    page.mouse.move(x + 14, y)
+    page.keyboard.press("m")
+    page.keyboard.press("a")
+    expect(page.get_by_test_id("notice")).to_contain_text("Kept as a missed figure")
+    page.keyboard.press("j")
+    expect(title).to_have_text("Case 10 of 30")
+    show_whole(page)
+    for away, figure in ((9, "added"), (5, None)):
+        page.mouse.click(x + away, y)
+        expect(page.get_by_test_id("case")).to_have_attribute("data-figure", figure or re.compile(r"^\d+$"))
+        show_whole(page)
+
+
+def test_answers_that_wait_while_the_cohort_grows(serve: Serve, out: Path, tmp_path: Path) -> None:
+    review = serve()
+    page = review.open("Anna")
+    page.wait_for_function("() => window.wsiamfReady()")
+    review.end()
+    page.keyboard.press("n")
+    expect(page.get_by_test_id("held")).to_contain_text("1 decision waits")
+    context = page.context
+    page.close()
+    review.forgive("ERR_CONNECTION_REFUSED", "Image load aborted")
+    first = worklist_of(out).table.iloc[0]
+    shutil.copytree(made_out(tmp_path / "grown") / "coded", out / "coded")  # comes first by name
+
+    again = serve(port=review.port)
+    page = again.open(None, context=context)  # the name is kept, too
+    expect(page.get_by_test_id("progress")).to_have_text("1 of 30 answered")
+    (kept,) = read_decisions(ReviewPlaces(out).decisions)
+    assert (kept.slide_id, kept.candidate_uuid, str(kept.answer)) == ("sample", first["uuid"], "NMF")
+    expect(page.get_by_test_id("redraw")).to_contain_text("wsiamf review worklist OUT")
+
+    late = held_back(page, re.compile("/api/slides/0$"))
+    choice = page.locator(".slide-choice select")
+    choice.select_option("0")
+    row(page, 1).click()  # on the slide that is open still
+    while not late:
+        page.wait_for_timeout(20)
+    with page.expect_response("**/api/slides/0"):
+        page.unroute_all()
+    page.wait_for_timeout(200)
+    expect(page.get_by_test_id("case")).to_have_attribute("data-slide", "1")
+    expect(choice).to_have_value("1")
+
+
+LISTS = re.compile(r"/api/answers\?")
+
+
+def held_back(page: Page, address: re.Pattern[str]) -> list[Route]:
+    """What the page asks for at such addresses from now on, and does not get until ``unroute_all``."""
+    found: list[Route] = []
+
+    def hold(route: Route) -> None:
+        found.append(route)
+
+    page.route(address, hold)
+    return found
+
+
+def withdrawn(out: Path) -> list[bool]:
+    return [one.withdrawn for one in read_decisions(ReviewPlaces(out).decisions)]
+
+
+def show_whole(page: Page) -> None:
+    page.keyboard.press("0")
+    page.wait_for_timeout(500)  # the way to the case that was chosen last may have begun
+    page.wait_for_function(WHOLE)
+
+
+def point_beside_figures(page: Page) -> None:
+    """The whole slide in view, and the cursor on a place of it without a figure."""
+    show_whole(page)
+    box = page.get_by_test_id("slide").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 40, box["y"] + 500)
+
+
+def lonely_figure(page: Page, out: Path) -> tuple[float, float]:
+    """Where on the screen a figure is that has no other within 40 px."""
+    n = len(load_figures(find_results(out)))
+    found = page.evaluate("(n) => Array.from({length: n}, (_, k) => window.wsiamfViewer.screenOf(k))", n)
+    places = np.array([(one["x"], one["y"]) for one in found])
+    apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+    x, y = places[int(np.argmax((apart > 40).sum(axis=1) == n - 1))]
+    box = page.get_by_test_id("slide").bounding_box()
+    assert box is not None
+    return float(box["x"] + x), float(box["y"] + y)
 
 
 def test_over_the_network(serve: Serve, out: Path) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,10 +132,22 @@ def client(make: Make) -> TestClient:
 def answer(client: TestClient, figure: int, what: str, *, reader: str = "Anna", **changes: Any) -> int:
     """Post an answer to a figure of the sample; its number."""
     uuid = client.get(f"/api/slides/{SAMPLE_NUMBER}/figures/{figure}").json()["uuid"]
-    body = {"reader": reader, "slide": SAMPLE_NUMBER, "figure": figure, "uuid": uuid, "answer": what}
+    body = {"reader": reader, "slide": "sample", "uuid": uuid, "answer": what}
     done = client.post("/api/answers", json=body | {"nonce": os.urandom(8).hex(), "seconds": 1.5} | changes)
     assert done.status_code == 200, done.text
     return int(done.json()["id"])
+
+
+def sample_figures(out: Path) -> pd.DataFrame:
+    figures = load_figures(find_results(out))
+    return figures[figures["slide_id"] == "sample"].reset_index(drop=True)
+
+
+def addition(client: TestClient, x: float, y: float, slide: int = SAMPLE_NUMBER) -> dict[str, Any]:
+    """What a page of that server posts of a figure that the points missed."""
+    entry = client.get("/api/session").json()["slides"][slide]
+    where = {"slide": entry["id"], "mark": entry["mark"], "x": x, "y": y}
+    return {"reader": "Anna", "answer": "AMF", "nonce": os.urandom(8).hex()} | where
 
 
 def addresses(client: TestClient) -> list[str]:
@@ -558,10 +571,10 @@ class TestShelf:
 
 
 class TestAnswers:
-    def test_an_answer_is_on_disk_when_it_is_acknowledged(self, client: TestClient, tmp_path: Path) -> None:
+    def test_an_answer_is_on_disk_when_it_is_acknowledged(self, client: TestClient, out: Path, tmp_path: Path) -> None:
         number = answer(client, 3, "AMF", reader="Anna Ö.")
         (kept,) = read_decisions(tmp_path / "decisions.sqlite")
-        figure = client.get(f"/api/slides/{SAMPLE_NUMBER}/figures/3").json()
+        figure = sample_figures(out).iloc[3]
         assert (kept.decision_id, kept.reader, kept.answer, kept.blinded) == (number, "Anna Ö.", "AMF", False)
         assert (kept.x_um, kept.y_um, kept.candidate_uuid) == (figure["x_um"], figure["y_um"], figure["uuid"])
         assert (kept.kind, kept.source, kept.seconds) == ("figure", "browser", 1.5)
@@ -612,8 +625,7 @@ class TestAnswers:
         assert "answers" not in client.get(f"/api/answers?reader=Anna&since={said['revision']}").json()
 
     def test_a_missed_figure(self, client: TestClient, tmp_path: Path) -> None:
-        body = {"reader": "Anna", "slide": SAMPLE_NUMBER, "x": 100.0, "y": 2000.0, "answer": "AMF", "nonce": "f" * 8}
-        assert client.post("/api/added", json=body).status_code == 200
+        assert client.post("/api/added", json=addition(client, 100.0, 2000.0)).status_code == 200
         (kept,) = read_decisions(tmp_path / "decisions.sqlite")
         assert (kept.kind, kept.x_um, kept.y_um, kept.candidate_uuid) == ("added", 25.0, 500.0, None)
         (given,) = self.answers(client)
@@ -623,10 +635,10 @@ class TestAnswers:
         ("changes", "status"),
         [
             ({"answer": "maybe"}, 422),
-            ({"figure": -1}, 422),
-            ({"figure": 10_000}, 404),
-            ({"slide": 9}, 404),
-            ({"figure": "3"}, 422),
+            ({"figure": 3}, 422),
+            ({"slide": "of another OUT"}, 409),
+            ({"slide": "coded"}, 409),
+            ({"slide": 1}, 422),
             ({"reader": ""}, 422),
             ({"reader": " Anna"}, 422),
             ({"reader": "A" * 101}, 422),
@@ -642,7 +654,7 @@ class TestAnswers:
         self, client: TestClient, tmp_path: Path, changes: dict[str, Any], status: int
     ) -> None:
         uuid = client.get(f"/api/slides/{SAMPLE_NUMBER}/figures/3").json()["uuid"]
-        body = {"reader": "Anna", "slide": SAMPLE_NUMBER, "figure": 3, "uuid": uuid, "answer": "AMF", "nonce": "g" * 8}
+        body = {"reader": "Anna", "slide": "sample", "uuid": uuid, "answer": "AMF", "nonce": "g" * 8}
         refused = client.post("/api/answers", json=body | changes)
         assert refused.status_code == status
         assert refused.json()["error"]
@@ -655,9 +667,36 @@ class TestAnswers:
 
     @pytest.mark.parametrize("place", [(-1.0, 5.0), (5.0, 99_999.0), (float("1e308"), 5.0)])
     def test_missed_figures_off_the_slide(self, client: TestClient, place: tuple[float, float]) -> None:
-        x, y = place
-        body = {"reader": "Anna", "slide": SAMPLE_NUMBER, "x": x, "y": y, "answer": "AMF", "nonce": "h" * 8}
-        assert client.post("/api/added", json=body).status_code == 422
+        assert client.post("/api/added", json=addition(client, *place)).status_code == 422
+
+    def test_a_page_opened_before_a_slide_was_added(self, make: Make, out: Path, tmp_path: Path) -> None:
+        """Numbers of slides have moved since; what waited in the browser under the review's name is kept all the same."""
+        fewer = tmp_path / "fewer"
+        shutil.copytree(out / "sample", fewer / "sample")
+        before, after = make(folder=fewer), make()
+        names = [client.get("/api/session").json()["review"] for client in (before, after)]
+        assert names[0] == names[1]
+        uuid = before.get("/api/slides/0/figures/3").json()["uuid"]
+        assert after.get("/api/slides/0/figures/3").json()["uuid"] != uuid
+        body = {"reader": "Anna", "slide": "sample", "uuid": uuid, "answer": "AMF", "nonce": "n" * 8}
+        assert after.post("/api/answers", json=body).status_code == 200
+        assert after.post("/api/added", json=addition(before, 100.0, 900.0, slide=0)).status_code == 200
+        kept = read_decisions(tmp_path / "decisions.sqlite")
+        assert [(one.slide_id, one.candidate_uuid) for one in kept] == [("sample", uuid), ("sample", None)]
+
+    def test_a_missed_figure_of_another_slide_in_the_same_folder(self, client: TestClient, tmp_path: Path) -> None:
+        marks = [entry["mark"] for entry in client.get("/api/session").json()["slides"]]
+        refused = client.post("/api/added", json=addition(client, 9.0, 9.0) | {"mark": marks[CODED]})
+        assert refused.status_code == 409
+        assert "sample: the results have changed" in refused.json()["error"]
+        assert read_decisions(tmp_path / "decisions.sqlite") == []
+
+    def test_reviews_of_the_same_slides_have_names_of_their_own(self, make: Make, out: Path, tmp_path: Path) -> None:
+        with DecisionStore(tmp_path / "another.sqlite") as store:
+            other = Board(out, store, worklist=None).session()["review"]
+        here = make().get("/api/session").json()["review"]
+        assert here != other
+        assert make().get("/api/session").json()["review"] == here  # after a restart
 
     @staticmethod
     def answers(client: TestClient) -> list[dict[str, Any]]:
@@ -694,16 +733,18 @@ class TestWhatIsShown:
         assert (waiting["n_adjudicate"], after["n_adjudicate"]) == (1, 0)
         assert after["with_review"]["n_nmf"] == waiting["with_review"]["n_nmf"] + 1
 
-    def test_packed_figures(self, client: TestClient) -> None:
+    def test_packed_figures(self, client: TestClient, out: Path) -> None:
         content = client.get(f"/api/slides/{SAMPLE_NUMBER}/figures").content
         magic, n = struct.unpack_from("<4sI", content)
         assert (magic, len(content)) == (b"WAF1", 8 + 12 * n)
         x, y = (np.frombuffer(content, "<f4", n, 8 + 4 * n * k) for k in (0, 1))
         p = np.frombuffer(content, "<u2", n, 8 + 8 * n)
         classes = np.frombuffer(content, "u1", n, 8 + 10 * n)
+        places = sample_figures(out)
+        np.testing.assert_array_equal(np.stack([x, y], axis=1), places[["x", "y"]].to_numpy())
         for figure in range(n):
             case = client.get(f"/api/slides/{SAMPLE_NUMBER}/figures/{figure}").json()
-            assert (x[figure], y[figure]) == (case["x"], case["y"])
+            assert case["uuid"] == places["uuid"][figure]
             assert p[figure] == round(case["p_atypical"] * 10_000)
             assert classes[figure] == CLASS_NUMBERS[case["label"]]
 
@@ -804,8 +845,7 @@ class TestBlinding:
         client = make(blinded=True)
         answer(client, 0, "AMF", reader="Anna")
         answer(make(blinded=True), 1, "NMF", reader="Boris")
-        added = {"reader": "Anna", "slide": SAMPLE_NUMBER, "x": 100.0, "y": 2000.0, "answer": "NMF", "nonce": "i" * 8}
-        client.post("/api/added", json=added)
+        client.post("/api/added", json=addition(client, 100.0, 2000.0))
         given = client.get("/api/answers?reader=Anna").json()["answers"]
         assert [(one["figure"], one["x"]) for one in given] == [(0, given[0]["x"]), (None, 100.0)]
         assert {one["reader"] for one in given} == {"Anna"}
@@ -817,8 +857,7 @@ class TestBlinding:
         assert client.get("/", params={"token": TOKEN}).status_code == 200  # which makes nobody of her
         for address in ("/api/answers?reader=Boris", "/api/worklist?reader=Boris"):
             assert client.get(address).status_code == 403
-        body = {"reader": "Boris", "slide": SAMPLE_NUMBER, "x": 9.0, "y": 9.0, "answer": "AMF", "nonce": "k" * 8}
-        assert client.post("/api/added", json=body).status_code == 403
+        assert client.post("/api/added", json=addition(client, 9.0, 9.0) | {"reader": "Boris"}).status_code == 403
         assert client.post("/api/withdraw", json={"reader": "Boris", "id": 1, "nonce": "l" * 8}).status_code == 403
         other = TestClient(client.app, base_url=ORIGIN, headers={"Origin": ORIGIN})
         other.get("/", params={"token": TOKEN})

@@ -3,7 +3,7 @@ import { CasePanel } from "./CasePanel";
 import { HelpDialog, JumpDialog, ReaderDialog } from "./Dialogs";
 import { Lists } from "./Lists";
 import { listen } from "./keys";
-import { held, tryNow, waiting } from "./queue";
+import { held, waiting } from "./queue";
 import * as state from "./state";
 import { isDark, toggleTheme } from "./theme";
 import { SlideViewer, type ScaleBar } from "./viewer";
@@ -40,7 +40,7 @@ export function App() {
 
 function TopBar({ open }: { open: (dialog: Dialog) => void }) {
   const session = state.session.value!;
-  const now = state.slide.value?.slide;
+  const now = state.wanted.value;
   const total = state.worklist.value.length;
   const done = state.nAnswered.value;
   return (
@@ -54,12 +54,11 @@ function TopBar({ open }: { open: (dialog: Dialog) => void }) {
         <select
           value={String(now ?? "")}
           onChange={(event) => {
-            state.selection.value = null;
-            void state.open(Number(event.currentTarget.value));
+            state.browse(Number(event.currentTarget.value));
             event.currentTarget.blur();
           }}
         >
-          {now === undefined && <option value="">No slide open</option>}
+          {now === null && <option value="">No slide open</option>}
           {session.slides.map((one, number) => (
             <option key={one.id} value={String(number)}>
               {one.name} · {one.n_figures.toLocaleString("en")} figures
@@ -99,7 +98,7 @@ function Connection() {
           ? ` ${n} ${n === 1 ? "decision waits" : "decisions wait"} in this browser and will be sent when it is back.`
           : " Nothing is lost; trying again."}
       </span>
-      <button type="button" onClick={tryNow}>
+      <button type="button" onClick={state.tryAgain}>
         Try now
       </button>
     </div>

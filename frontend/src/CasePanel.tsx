@@ -54,7 +54,7 @@ function Head() {
 function Picture({ address, caption, alt }: { address: string; caption: string; alt: string }) {
   return (
     <figure>
-      <img key={address} src={address} alt={alt} width="512" height="512" decoding="async" />
+      <img key={`${address} ${state.nTries.value}`} src={address} alt={alt} width="512" height="512" decoding="async" />
       <figcaption>{caption}</figcaption>
     </figure>
   );

@@ -61,10 +61,6 @@ export interface WorkRow extends Figure {
 
 export interface CaseFacts {
   uuid: string;
-  x: number;
-  y: number;
-  x_um: number;
-  y_um: number;
   candidate_id?: string;
   label?: string;
   p_atypical?: number | null;
@@ -73,7 +69,6 @@ export interface CaseFacts {
   experts?: (number | null)[];
   reason?: string | null;
   rank?: number | null;
-  in_hotspot?: boolean;
   stratum?: string | null;
   inclusion_probability?: number | null;
 }
@@ -128,10 +123,17 @@ export interface Dispute {
   settled: Answer | null;
 }
 
-export interface Post {
-  path: "/api/answers" | "/api/added" | "/api/withdraw";
-  body: Record<string, unknown>;
+/** What is posted outlives this page and its numbers: a slide is told by its id, and by its content or its figure's UUID. */
+interface Answering {
+  reader: string;
+  slide: string;
+  answer: Answer;
+  seconds: number;
 }
+export type Post =
+  | { path: "/api/answers"; body: Answering & { uuid: string } }
+  | { path: "/api/added"; body: Answering & { mark: string; x: number; y: number } }
+  | { path: "/api/withdraw"; body: { reader: string; id: number } };
 
 /** The server was reached and said no; `status` 0 where it was not reached. */
 export class ServerError extends Error {
@@ -183,8 +185,10 @@ export const getDisputes = (): Promise<{ disputes: Dispute[] }> => json("/api/ad
 export const getFigures = (slide: number): Promise<ArrayBuffer> =>
   request(`/api/slides/${slide}/figures`, {}, (response) => response.arrayBuffer());
 
-export function post(one: Post): Promise<{ id: number }> {
-  const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(one.body) };
+/** `nonce` tells this very post from every other, however often it is sent. */
+export function post(one: Post, nonce: string): Promise<{ id: number }> {
+  const body = JSON.stringify({ ...one.body, nonce });
+  const init = { method: "POST", headers: { "Content-Type": "application/json" }, body };
   return request(one.path, init, (response) => response.json() as Promise<{ id: number }>);
 }
 

@@ -1,14 +1,12 @@
 // The figures of a slide as typed arrays, as the server packs them: a hundred thousand need a megabyte and no objects.
 
-export const CLASSES = ["figure", "AMF", "NMF"] as const;
 export const AMF = 1;
 export const NMF = 2;
 
 export const HARD = 1;
 export const IN_HOTSPOT = 2;
-export const LISTED = 4;
-export const CERTAIN = 8;
-export const RANDOM = 16;
+export const CERTAIN = 4;
+export const RANDOM = 8;
 
 const MAGIC = 0x31464157; // "WAF1", little-endian
 export const NO_P = 0xffff;

@@ -44,7 +44,7 @@ function isTyping(event: KeyboardEvent): boolean {
 function act(event: KeyboardEvent, { viewer, open }: Targets): boolean {
   if (event.ctrlKey) {
     if (event.key.toLowerCase() !== "z") return false;
-    state.undo();
+    if (!event.repeat && !event.shiftKey) state.undo(); // Ctrl+Shift+Z is redo elsewhere: nothing, and no undo
     return true;
   }
   if (event.shiftKey && event.key.startsWith("Arrow")) return pan(event.key, viewer.current);

@@ -3,11 +3,17 @@
 import { signal } from "@preact/signals";
 import { post, ServerError, type Post } from "./api";
 
+export interface About {
+  slide: number;
+  figure: number | null;
+  x: number;
+  y: number;
+}
 export interface Waiting {
   nonce: string;
   post: Post;
-  /** Where its figure is, in level-0 px. */
-  at: { x: number; y: number };
+  /** The figure as this page numbers it, level-0 px; null of what an earlier page left, whose numbers may have been others. */
+  about: About | null;
   /** Whether it went out before, so that the server may have it already. */
   sent: boolean;
 }
@@ -40,7 +46,7 @@ export function openQueue(
   onRefused = refused;
   const prefix = `wsiamf:${review}:waiting:`;
   if (!place.startsWith(prefix)) place = prefix + nonce();
-  const isOurs = (one: Waiting): boolean => only === null || one.post.body["reader"] === only;
+  const isOurs = (one: Waiting): boolean => only === null || one.post.body.reader === only;
   const left: Waiting[] = [];
   for (const key of Object.keys(localStorage).filter((one) => one.startsWith(prefix) && one !== place)) {
     // A page that is still open may send them too; the server tells by the nonce that it has them.
@@ -49,7 +55,7 @@ export function openQueue(
     left.push(...stored.filter(isOurs));
     store(key, others);
   }
-  set([...left.map((one) => ({ ...one, sent: true })), ...waiting.value]);
+  set([...left.map((one) => ({ ...one, about: null, sent: true })), ...waiting.value]);
   void run();
 }
 
@@ -59,14 +65,14 @@ function nonce(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-export function enqueue(one: Post, at: { x: number; y: number }): void {
-  set([...waiting.value, { nonce: nonce(), post: one, at, sent: false }]);
+export function enqueue(one: Post, about: About): void {
+  set([...waiting.value, { nonce: nonce(), post: one, about, sent: false }]);
   void run();
 }
 
 /** Take back this reader's last decision that was never sent; false where there is none. */
 export function dropLastUnsent(reader: string): boolean {
-  const last = waiting.value.filter((one) => one.post.body["reader"] === reader).at(-1);
+  const last = waiting.value.filter((one) => one.post.body.reader === reader).at(-1);
   if (last === undefined || last.sent || last.nonce === sending) return false;
   set(waiting.value.filter((one) => one !== last));
   return true;
@@ -106,7 +112,7 @@ async function run(): Promise<void> {
 async function send(one: Waiting): Promise<"done" | "later"> {
   sending = one.nonce;
   try {
-    const { id } = await post({ ...one.post, body: { ...one.post.body, nonce: one.nonce } });
+    const { id } = await post(one.post, one.nonce);
     held.value = null;
     remove(one);
     await onKept(one, id);
@@ -128,7 +134,7 @@ async function send(one: Waiting): Promise<"done" | "later"> {
 }
 
 export function reason(error: ServerError): string {
-  if (error.status === 403) return "This link is no longer valid; open the one that wsiamf review printed last";
+  if (error.status === 403) return error.message.replace(/\.$/u, "");
   return error.status === 0 ? "No connection to the server" : `The server cannot keep it: ${error.message}`;
 }
 

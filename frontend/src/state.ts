@@ -4,7 +4,7 @@ import { computed, effect, signal } from "@preact/signals";
 import * as api from "./api";
 import type { Answer, CaseFacts, Counts, Dispute, Given, Session, SlideFacts, WorkRow } from "./api";
 import { HARD, IN_HOTSPOT, nearest, NO_P, unpack, type Figures } from "./figures";
-import { dropLastUnsent, enqueue, held, openQueue, reason, waiting, type Waiting } from "./queue";
+import { dropLastUnsent, enqueue, held, openQueue, reason, tryNow, waiting, type About, type Waiting } from "./queue";
 
 export type Source = "worklist" | "all" | "disputes";
 export interface Added {
@@ -42,6 +42,7 @@ const MERGE_UM = 7.5; // closer figures are one, as in counting
 
 export const session = signal<Session | null>(null);
 export const reader = signal<string | null>(null);
+export const wanted = signal<number | null>(null); // the slide asked for last, which may be still to come
 export const slide = signal<OpenSlide | null>(null);
 export const slideProblem = signal<string | null>(null);
 export const worklist = signal<WorkRow[]>([]);
@@ -52,6 +53,7 @@ export const source = signal<Source>("worklist");
 export const filters = signal<Filters>(NO_FILTERS);
 export const selection = signal<Selection | null>(null);
 export const caseFacts = signal<CaseFacts | null>(null);
+export const nTries = signal(0); // changes when pictures that did not come are to be asked for again
 export const notice = signal<{ text: string; bad: boolean } | null>(null);
 export const showMarks = signal(true);
 export const fatal = signal<string | null>(null);
@@ -69,14 +71,17 @@ export const mine = computed(() => {
 });
 export const pending = computed(() => {
   const found = new Map<string, Answer>();
-  for (const { post } of waiting.value) {
-    const { slide: number, figure, answer, reader: name } = post.body as unknown as Given;
-    if (post.path === "/api/answers" && name === reader.value) found.set(`${number}:${figure}`, answer);
+  for (const { post, about } of waiting.value) {
+    if (post.path !== "/api/answers" || post.body.reader !== reader.value || about === null) continue;
+    found.set(`${about.slide}:${about.figure}`, post.body.answer);
   }
   return found;
 });
 export const added = computed(() => answers.value.filter((one) => one.figure === null));
 export const nAnswered = computed(() => worklist.value.filter((row) => mine.value.has(keyOf(row))).length);
+
+/** Disputes are few and have no chips above them, so that no filter acts on them unseen. */
+const active = computed<Filters>(() => (source.value === "disputes" ? NO_FILTERS : filters.value));
 
 const baseRows = computed<Rows>(() => {
   if (source.value === "worklist") return listRows(worklist.value);
@@ -100,7 +105,7 @@ export const rows = computed<Rows>(() => {
 /** Which figures of the open slide the filters leave; null where they leave all. */
 export const shownMarks = computed<Uint8Array | null>(() => {
   const open = slide.value;
-  if (open === null || filters.value === NO_FILTERS) return null;
+  if (open === null || active.value === NO_FILTERS) return null;
   const { figures } = open;
   const shown = new Uint8Array(figures.n);
   for (let k = 0; k < figures.n; k++) {
@@ -129,7 +134,7 @@ function listRows(list: WorkRow[]): Rows {
 }
 
 function passes(row: WorkRow): boolean {
-  const { cls, hard, hotspot, stratum, unanswered, thisSlide } = filters.value;
+  const { cls, hard, hotspot, stratum, unanswered, thisSlide } = active.value;
   return (
     (cls === 0 || row.cls === cls) &&
     (!hard || (row.flags & HARD) !== 0) &&
@@ -176,6 +181,8 @@ export async function takeReader(name: string): Promise<void> {
   localStorage.setItem(`wsiamf:${now.review}:reader`, name);
   reader.value = name;
   revision = -1;
+  lastKept = lastWithdrawn = 0; // blinded, every reader's answers are numbered apart
+  undoNext = false;
   worklist.value = list.rows.map(([number, figure, cls, flags, p, x, y]) => ({ slide: number, figure, cls, flags, p, x, y }));
   await refreshQuietly();
   openQueue(now.review, now.blinded ? name : null, kept, refused);
@@ -185,14 +192,18 @@ export async function takeReader(name: string): Promise<void> {
 }
 
 let opening = 0;
+let isSlideLost = false; // the slide that is wanted did not come, since the server was away
+const isLost = (error: unknown): boolean => error instanceof api.ServerError && error.status === 0;
 const recent = new Map<number, OpenSlide>();
 const MOST_RECENT = 4;
 
 /** Open a slide; what was asked for last wins. */
 export async function open(number: number): Promise<void> {
-  if (slide.value?.slide === number) return;
-  const turn = ++opening;
+  const turn = ++opening; // also where it is open already: what was asked for before must not replace it
   slideProblem.value = null;
+  isSlideLost = false;
+  wanted.value = number;
+  if (slide.value?.slide === number) return;
   try {
     const found = recent.get(number) ?? (await load(number));
     if (turn === opening) slide.value = found;
@@ -200,7 +211,15 @@ export async function open(number: number): Promise<void> {
     if (turn !== opening) return;
     slide.value = null;
     slideProblem.value = (error as Error).message;
+    isSlideLost = isLost(error);
   }
+}
+
+/** Choose a slide and no figure on it. */
+export function browse(number: number): void {
+  selection.value = null;
+  lastFigure = null;
+  void open(number);
 }
 
 async function load(number: number): Promise<OpenSlide> {
@@ -212,19 +231,23 @@ async function load(number: number): Promise<OpenSlide> {
 }
 
 let revision = -1;
-/** Decisions that the server has said to have; a list that was asked for before the last of them may lack it. */
-let nKept = 0;
+/** Number of the last decision that the server has said to have; a list of an earlier revision lacks it. */
+let lastKept = 0;
+/** Number of the last withdrawal: what stands where an answer was taken back is known from its revision on. */
+let lastWithdrawn = 0;
+/** Whether to take an answer back once the list has come. */
+let undoNext = false;
 
 /** Fetch what others, or this reader in another browser, have answered since. */
 export async function refresh(): Promise<void> {
   const name = reader.value;
   if (name === null) return;
-  const before = nKept;
   const found = await api.getAnswers(name, revision);
   if (found.answers === undefined || name !== reader.value) return;
-  if (before !== nKept || found.revision < revision) return; // overtaken: another refresh brings what is new
+  if (found.revision < Math.max(revision, lastKept)) return; // overtaken: another refresh brings what is new
   answers.value = found.answers;
   revision = found.revision;
+  if (undoNext) undo();
   if (!session.value!.blinded) await refreshShared();
 }
 
@@ -234,52 +257,82 @@ async function refreshShared(): Promise<void> {
   disputes.value = list.disputes;
 }
 
+let isLooking = false;
+
+/** Look for what is new, unless that is being done; what did not come while the server was away is asked for again. */
+async function look(): Promise<void> {
+  if (isLooking) return;
+  isLooking = true;
+  try {
+    await refresh();
+    held.value = null;
+    if (isSlideLost) void open(wanted.value!);
+    if (isCaseLost) {
+      loadCase(selection.value);
+      nTries.value++;
+    }
+  } catch (error) {
+    undoNext = false;
+    if (error instanceof api.ServerError && (error.status === 0 || error.status === 403)) held.value = reason(error);
+  } finally {
+    isLooking = false;
+  }
+}
+
 export function poll(): void {
   setInterval(() => {
-    if (document.visibilityState === "visible" && waiting.value.length === 0) {
-      refresh().then(
-        () => (held.value = null),
-        (error: unknown) => {
-          if (error instanceof api.ServerError && (error.status === 0 || error.status === 403)) {
-            held.value = reason(error);
-          }
-        },
-      );
-    }
+    if (document.visibilityState === "visible" && waiting.value.length === 0) void look();
   }, POLL_MS);
+}
+
+/** Try at once what is tried again and again by itself. */
+export function tryAgain(): void {
+  if (waiting.value.length > 0) tryNow();
+  else void look();
 }
 
 // --- choosing --------------------------------------------------------------------------------------------------------
 
 let shownSince = performance.now();
+let lastFigure: Chosen | null = null; // from where the list goes on after a missed figure
 
 export function select(one: Selection): void {
+  if (isFigure(one)) lastFigure = one;
   selection.value = one;
   shownSince = performance.now();
   void open(one.slide);
 }
 
-effect(() => {
-  const now = selection.value;
+let isCaseLost = false; // the facts of the case did not come, since the server was away
+
+effect(() => loadCase(selection.value));
+
+function loadCase(now: Selection | null): void {
   caseFacts.value = null;
+  isCaseLost = false;
   if (now === null || !isFigure(now)) return;
   api.getCase(now).then(
     (facts) => {
       if (selection.value === now) caseFacts.value = facts;
     },
-    (error: unknown) => say(String((error as Error).message), true),
+    (error: unknown) => {
+      if (selection.value !== now) return;
+      isCaseLost = isLost(error);
+      say(String((error as Error).message), true);
+    },
   );
-});
+}
 
 /** Go through the list; the filters decide what is met, not where one is. */
 export function step(by: 1 | -1, unansweredOnly = false): boolean {
   const now = selection.value;
   const base = baseRows.value;
+  const from = now !== null && !isFigure(now) ? lastFigure : now;
   let at = -1;
-  if (now !== null && isFigure(now)) {
+  if (from !== null) {
     for (let k = 0; k < base.length && at < 0; k++) {
       const row = base.at(k);
-      if (row.figure === now.figure && row.slide === now.slide) at = k;
+      if (row.figure === from.figure && row.slide === from.slide) at = k;
     }
   }
   for (let k = at < 0 && by < 0 ? base.length - 1 : at + by; k >= 0 && k < base.length; k += by) {
@@ -301,10 +354,14 @@ export function jump(index: number): void {
 export function chooseAt(x: number, y: number, within: number): void {
   const open = slide.value;
   if (open === null) return;
-  const near = added.value.find((one) => one.slide === open.slide && Math.hypot(one.x - x, one.y - y) <= within);
-  const found = nearest(open.figures, x, y, within, shownMarks.value);
-  if (found >= 0) select(chosen(figureRow(open, found)));
-  else if (near !== undefined) select({ slide: open.slide, x: near.x, y: near.y, draft: false });
+  const away = (one: { x: number; y: number }): number => Math.hypot(one.x - x, one.y - y);
+  const k = nearest(open.figures, x, y, within, shownMarks.value);
+  let best: Selection | null = k < 0 ? null : chosen(figureRow(open, k));
+  for (const one of added.value) {
+    if (one.slide !== open.slide || away(one) > (best === null ? within : away(best))) continue;
+    best = { slide: open.slide, x: one.x, y: one.y, draft: false };
+  }
+  if (best !== null) select(best);
 }
 
 /** Mark a figure that the points missed; it is kept once it has a class. */
@@ -326,7 +383,8 @@ export function dropMark(): boolean {
   const now = selection.value;
   if (now === null || isFigure(now) || !now.draft) return false;
   notice.value = null;
-  if (!step(1)) selection.value = null;
+  if (lastFigure !== null) select(lastFigure);
+  else selection.value = null;
   return true;
 }
 
@@ -336,41 +394,53 @@ export function answer(given: Answer): void {
   const now = selection.value;
   const name = reader.value;
   if (now === null || name === null) return;
+  undoNext = false;
   const seconds = Math.round((performance.now() - shownSince) / 10) / 100;
-  const common = { reader: name, slide: now.slide, answer: given, seconds };
+  const { id, mark } = session.value!.slides[now.slide]!;
+  const common = { reader: name, slide: id, answer: given, seconds };
+  const about = { slide: now.slide, figure: isFigure(now) ? now.figure : null, x: now.x, y: now.y };
   if (!isFigure(now)) {
     if (now.draft && given !== "AMF" && given !== "NMF") return say("A missed figure is AMF or NMF", true);
-    enqueue({ path: "/api/added", body: { ...common, x: now.x, y: now.y } }, { x: now.x, y: now.y });
+    enqueue({ path: "/api/added", body: { ...common, mark, x: now.x, y: now.y } }, about);
     return;
   }
   const uuid = caseFacts.value?.uuid;
   if (uuid === undefined) return say("The case is still being loaded", true);
-  if (pending.value.has(keyOf(now))) return; // a key held down
-  enqueue({ path: "/api/answers", body: { ...common, figure: now.figure, uuid } }, { x: now.x, y: now.y });
+  if (pending.value.get(keyOf(now)) === given) return; // it is on its way
+  enqueue({ path: "/api/answers", body: { ...common, uuid } }, about);
 }
 
 /** Whether an answer would be taken now: the case is loaded and no decision is on its way. */
 export const isReady = (): boolean => waiting.value.length === 0 && (selection.value === null || !isFigure(selection.value) || caseFacts.value !== null);
 
-async function kept(one: Waiting, id: number): Promise<void> {
-  nKept++;
-  const { slide: number, figure, x, y, answer: what } = one.post.body as unknown as Given;
-  if (one.post.path === "/api/withdraw") {
+async function kept({ post, about }: Waiting, id: number): Promise<void> {
+  lastKept = Math.max(lastKept, id);
+  if (post.path === "/api/withdraw") {
+    const { id: gone, reader: name } = post.body;
+    answers.value = answers.value.filter((old) => old.reader !== name || old.id !== gone);
+    lastWithdrawn = id;
     await refreshQuietly();
     return;
   }
-  const name = String(one.post.body["reader"]);
-  const now = selection.value;
-  if (one.post.path === "/api/answers") {
-    const given: Given = { id, slide: number, figure, kind: "figure", ...one.at, reader: name, answer: what };
+  if (about !== null) {
+    const { reader: name, answer: what } = post.body;
+    const given: Given = { id, kind: about.figure === null ? "added" : "figure", ...about, reader: name, answer: what };
     answers.value = [...answers.value.filter((old) => !isSame(old, given)), given];
-    const isShown = now !== null && isFigure(now) && now.slide === number && now.figure === figure;
-    if (isShown && name === reader.value) advance();
-  } else if (now !== null && !isFigure(now) && now.slide === number && now.x === x && now.y === y) {
-    if (now.draft) select({ slide: number, x, y, draft: false });
-    say(`Kept as a missed figure: ${what}`, false);
+    if (name === reader.value && isShown(about)) {
+      if (about.figure !== null) advance();
+      else {
+        select({ slide: about.slide, x: about.x, y: about.y, draft: false });
+        say(`Kept as a missed figure: ${what}`, false);
+      }
+    }
   }
   void refreshQuietly();
+}
+
+function isShown({ slide: number, figure, x, y }: About): boolean {
+  const now = selection.value;
+  if (now === null || now.slide !== number) return false;
+  return isFigure(now) ? now.figure === figure : figure === null && now.x === x && now.y === y;
 }
 
 /** This reader's own answer about an added figure, if there is one. */
@@ -380,10 +450,13 @@ export const ownAt = (one: { slide: number; x: number; y: number }): Given | nul
   ) ?? null;
 
 const isSame = (old: Given, now: Given): boolean =>
-  old.reader === now.reader && old.slide === now.slide && old.figure !== null && old.figure === now.figure;
+  old.reader === now.reader &&
+  old.slide === now.slide &&
+  old.figure === now.figure &&
+  (now.figure !== null || Math.hypot(old.x - now.x, old.y - now.y) < 1);
 
 function advance(): void {
-  if (position.value < 0 && !filters.value.unanswered) return; // chosen freely: stay
+  if (position.value < 0 && !active.value.unanswered) return; // chosen freely: stay
   if (!step(1, true)) say(nAnswered.value >= worklist.value.length ? "Every case is answered" : "End of the list", false);
 }
 
@@ -396,6 +469,7 @@ async function refreshQuietly(): Promise<void> {
 }
 
 function refused(_one: Waiting, why: string): void {
+  undoNext = false;
   say(`Not kept: ${why}`, true);
 }
 
@@ -403,13 +477,21 @@ function refused(_one: Waiting, why: string): void {
 export function undo(): void {
   const name = reader.value;
   if (name === null) return;
+  undoNext = false;
   if (dropLastUnsent(name)) return say("Taken back before it was sent", false);
-  if (waiting.value.length > 0) return say("A decision is on its way; try again in a moment", false);
+  if (waiting.value.length > 0 && held.value !== null) {
+    return say("It may be kept already: undo it when the server is back, or give another answer", true);
+  }
+  if (waiting.value.length > 0 || revision < lastWithdrawn) {
+    undoNext = true; // which answer is the latest is known in a moment
+    return;
+  }
   const own = answers.value.filter((one) => one.reader === name);
   const last = own.reduce<Given | null>((latest, one) => (latest === null || one.id > latest.id ? one : latest), null);
   if (last === null) return say("Nothing to undo", false);
-  enqueue({ path: "/api/withdraw", body: { reader: name, id: last.id } }, { x: last.x, y: last.y });
-  if (last.figure !== null) select({ slide: last.slide, figure: last.figure, x: last.x, y: last.y });
+  const { id, slide: number, figure, x, y } = last;
+  enqueue({ path: "/api/withdraw", body: { reader: name, id } }, { slide: number, figure, x, y });
+  if (figure !== null) select({ slide: number, figure, x, y });
   say(`Taken back: ${last.answer}`, false);
 }
 

@@ -48,6 +48,10 @@ CREATE TABLE events (
     nonce TEXT
 )
 """
+_IDENTITY: Final = (  # of this file among all others, for browsers, which keep what they have not sent to it
+    "CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL)",
+    "INSERT INTO identity SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT * FROM identity)",
+)
 _ADD_NONCE: Final = "ALTER TABLE events ADD COLUMN nonce TEXT"
 _UNIQUE_NONCE: Final = (
     "CREATE UNIQUE INDEX one_row_a_nonce ON events (nonce)"  # what is NULL does not count as the same
@@ -102,6 +106,8 @@ class DecisionStore:
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
                 _prepare(self._connection, path)
+                self.file_id = str(self._connection.execute("SELECT id FROM identity").fetchone()[0])
+                """32 random hex digits, given to the file once and for all: no other has them."""
             except BaseException:
                 self._connection.close()
                 raise
@@ -279,6 +285,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(_ADD_NONCE)
             connection.execute(_UNIQUE_NONCE)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        for statement in _IDENTITY:
+            connection.execute(statement)
 
 
 @contextmanager

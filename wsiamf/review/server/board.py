@@ -6,7 +6,6 @@ answers, counts) never leaves the server.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Iterator
@@ -90,9 +89,8 @@ class Board:
 
     @property
     def review_id(self) -> str:
-        """Names this set of slides; a browser keeps what it has not sent under it."""
-        marks = "/".join(sorted(result.fingerprint for result in self.results))
-        return hashlib.sha256(marks.encode()).hexdigest()[:16]
+        """Names the decisions file; a browser keeps what it has not sent to it under this, whatever slides are added."""
+        return self.store.file_id
 
     def slide_of(self, number: int) -> SlideResult | None:
         """A slide by its number; None where there is none."""
@@ -103,6 +101,15 @@ class Board:
         if not 0 <= slide < len(self.results) or not 0 <= figure < self._starts[slide + 1] - self._starts[slide]:
             return None
         return int(self._starts[slide] + figure)
+
+    def slide_named(self, slide_id: str) -> SlideResult | None:
+        """A slide by its id; None where there is none."""
+        number = self._numbers.get(slide_id)
+        return None if number is None else self.results[number]
+
+    def row_named(self, slide_id: str, uuid: str) -> int | None:
+        """Row in ``figures`` of the figure with a uuid on the slide with an id; None where there is none."""
+        return self._row_of.get((slide_id, uuid))
 
     def session(self) -> dict[str, Any]:
         """What the page needs first."""
@@ -140,11 +147,10 @@ class Board:
     def case(self, row: int) -> dict[str, Any]:
         """All that may be shown of one figure."""
         figure = self.figures.iloc[row]
-        shown: dict[str, Any] = {name: _plain(figure[name]) for name in ("uuid", "x", "y", "x_um", "y_um")}
         if self.blinded:
-            return shown
-        names = ("candidate_id", "label", "p_atypical", "p_hard", "hard", "in_hotspot")
-        shown |= {name: _plain(figure[name]) for name in names}
+            return {"uuid": figure["uuid"]}
+        names = ("uuid", "candidate_id", "label", "p_atypical", "p_hard", "hard")
+        shown = {name: _plain(figure[name]) for name in names}
         # a column that another slide's model has more experts for is null here
         experts = [_plain(figure[name]) for name in expert_columns_in(self.figures)]
         return shown | {
@@ -224,12 +230,17 @@ class Board:
         return self._decision(str(figure["slide_id"]), place, reader, answer, seconds, time, uuid=str(figure["uuid"]))
 
     def addition(
-        self, slide: int, place_px: tuple[float, float], reader: str, answer: Answer, seconds: float | None, time: str
+        self,
+        slide: SlideResult,
+        place_px: tuple[float, float],
+        reader: str,
+        answer: Answer,
+        seconds: float | None,
+        time: str,
     ) -> Decision:
         """A figure that the points missed, at a place in level-0 px."""
-        mpp = self.results[slide].frame.mpp
-        place = place_px[0] * mpp, place_px[1] * mpp
-        return self._decision(self.results[slide].slide_id, place, reader, answer, seconds, time, uuid=None)
+        place = place_px[0] * slide.frame.mpp, place_px[1] * slide.frame.mpp
+        return self._decision(slide.slide_id, place, reader, answer, seconds, time, uuid=None)
 
     def _decision(
         self,
@@ -280,7 +291,6 @@ class Board:
         if worklist is None:
             ranked = self.figures["review_rank"].astype("Float64").sort_values(kind="stable").dropna()
             rows = ranked.index.to_numpy(dtype=np.int64)[:UNLISTED_REVIEW]
-            strata[rows] = "by rank"
         else:
             rows = np.array(list(self._rows_of(worklist, out)), dtype=np.int64)
             strata[rows] = worklist.table["stratum"].to_numpy()

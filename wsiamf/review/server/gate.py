@@ -118,7 +118,7 @@ class Gate:
             return self._enter(request)
         session = self._session(headers)
         if session is None:
-            return PlainTextResponse("Open the link that wsiamf review printed; it lets this browser in.", 403)
+            return PlainTextResponse("Open the link that wsiamf review printed last; it lets this browser in.", 403)
         if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
             return PlainTextResponse("Asked by another site.", 403)
         request.scope[SESSION] = session

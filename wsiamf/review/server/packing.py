@@ -22,9 +22,8 @@ CLASS_NUMBERS: Final = {AMF: 1, NMF: 2}
 
 HARD: Final = 1
 IN_HOTSPOT: Final = 2
-LISTED: Final = 4
-CERTAIN: Final = 8
-RANDOM: Final = 16
+CERTAIN: Final = 4
+RANDOM: Final = 8
 
 
 def class_numbers(figures: pd.DataFrame) -> NDArray[np.uint8]:
@@ -43,13 +42,12 @@ def flags_of(figures: pd.DataFrame, strata: pd.Series) -> NDArray[np.uint8]:
 
     Args:
         figures: The figures.
-        strata: Of each of them ``certain``, ``random``, another text where it is listed without a stratum, or null.
+        strata: Of each of them ``certain``, ``random``, or null.
     """
     bits = np.zeros(len(figures), dtype=np.uint8)
     for bit, mask in (
         (HARD, figures["hard"].fillna(value=False)),
         (IN_HOTSPOT, figures["in_hotspot"].fillna(value=False)),
-        (LISTED, strata.notna()),
         (CERTAIN, strata == "certain"),
         (RANDOM, strata == "random"),
     ):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from wsiamf.errors import ReviewError, WsiamfError
 from wsiamf.review.answers import Answer, Decision, utc_now
 from wsiamf.review.server.board import Board
+from wsiamf.review.server.shown_slides import mark_of
+
+_CHANGED: Final = "the results have changed since this page was opened; reload it"
 
 
 class RefusedError(WsiamfError):
@@ -33,21 +36,21 @@ class Post(BaseModel):
 
 
 class _Answering(Post):
-    slide: Annotated[int, Field(ge=0)]
+    slide: Annotated[str, Field(min_length=1, max_length=255)]
     answer: Annotated[Answer, Field(strict=False)]
     seconds: Annotated[float, Field(ge=0, le=1e7)] | None = None
 
 
 class AnswerPost(_Answering):
-    """An answer about a figure; its uuid must be that of the row, lest a page that is out of date judges another."""
+    """An answer about a figure, told by its slide's id and its uuid: rows and numbers are others once OUT has changed."""
 
-    figure: Annotated[int, Field(ge=0)]
     uuid: Annotated[str, Field(max_length=64)]
 
 
 class AddedPost(_Answering):
-    """A figure that the points missed, its centre in level-0 px."""
+    """A figure that the points missed, its centre in level-0 px of the slide that has the id and this content (``mark``)."""
 
+    mark: Annotated[str, Field(max_length=64)]
     x: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     y: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -75,28 +78,23 @@ class Keeper:
             Its number as readers are told it (``Board.shown_number``).
 
         Raises:
-            RefusedError: There is no such figure, or the reader's name is none.
+            RefusedError: The figure is not among the results.
             ReviewError: The file cannot be written to; asking again may help.
         """
-        row = self._board.row_of(post.slide, post.figure)
+        row = self._board.row_named(post.slide, post.uuid)
         if row is None:
-            raise RefusedError("there is no such figure", 404)
-        decision = self._board.decision_on(row, post.reader, post.answer, post.seconds, utc_now())
-        if decision.candidate_uuid != post.uuid:
-            raise RefusedError("the results have changed since this page was opened; reload it", 409)
-        return self._keep(post, decision)
+            raise RefusedError(f"{post.slide}: {_CHANGED}", 409)
+        return self._keep(post, self._board.decision_on(row, post.reader, post.answer, post.seconds, utc_now()))
 
     def keep_addition(self, post: AddedPost) -> int:
         """Keep a figure that the points missed; as ``keep_answer``."""
-        slide = self._board.slide_of(post.slide)
-        if slide is None:
-            raise RefusedError("there is no such slide", 404)
+        slide = self._board.slide_named(post.slide)
+        if slide is None or mark_of(slide) != post.mark:
+            raise RefusedError(f"{post.slide}: {_CHANGED}", 409)
         if post.x > slide.frame.width or post.y > slide.frame.height:
             raise RefusedError("the place is not on the slide", 422)
         place = post.x, post.y
-        return self._keep(
-            post, self._board.addition(post.slide, place, post.reader, post.answer, post.seconds, utc_now())
-        )
+        return self._keep(post, self._board.addition(slide, place, post.reader, post.answer, post.seconds, utc_now()))
 
     def withdraw(self, post: WithdrawPost) -> int:
         """Take an answer back.
