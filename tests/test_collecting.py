@@ -291,8 +291,19 @@ class TestPages:
         assert "fewer than 10 cases" in page
         assert "Research use only" in page
         assert "| s4 | crash | 2 | s4.svs: damaged \\| torn |" in page
-        assert "- 1 slide: N blocks of the overview are unreadable." in page
+        assert "- 1 slide: 3 blocks of the overview are unreadable." in page
         assert "1 case has slides with several values of scanner (A: S1, S2)" in page
+
+    def test_a_warning_keeps_the_numbers_that_are_the_same_on_all_slides(self, places: Places) -> None:
+        items = [made_item(1, case_id="A"), made_item(2, case_id="B")]
+        for item, n in zip(items, (3, 40), strict=True):
+            said = f"{n} rows closer than 7.5 um were merged"
+            write_result(places, item, 1, 2, warnings=[f"s{n}.svs: {said}", f"s{n}.svs: 2 of 9 tiles are blank"])
+        write_plan(places, items)
+        assert collect(places).document["warnings"]["slides"] == [
+            {"text": "2 of 9 tiles are blank", "n_slides": 2},
+            {"text": "… rows closer than 7.5 um were merged", "n_slides": 2},
+        ]
 
     def test_methods_say_what_was_done(self, places: Places) -> None:
         items = write_mixture(places)

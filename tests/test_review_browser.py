@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -224,6 +225,8 @@ def test_filters_and_a_missed_figure(serve: Serve, out: Path) -> None:
     page = serve().open("Anna")
     press(page, "a", 1)
     table = worklist_of(out).table
+    whole = re.compile(r"^rank \d+; random sample, taken with probability 0\.\d+; .+")  # of what two lines may cut off
+    expect(page.get_by_test_id("reason")).to_have_attribute("title", whole)
     page.get_by_test_id("filter-Random").click()
     n_random = int((table["stratum"] == "random").sum())
     expect(page.locator(".all-rows")).to_have_attribute("style", f"height: {48 * n_random}px;")
@@ -247,8 +250,15 @@ def test_filters_and_a_missed_figure(serve: Serve, out: Path) -> None:
     assert (added.kind, str(added.answer), added.candidate_uuid) == ("added", "NMF", None)
     page.locator("#tab-added").click()
     expect(page.get_by_test_id("added")).to_have_count(1)
+    page.keyboard.press("j")
+    expect(page.get_by_test_id("title")).not_to_have_text("Missed figure")
     page.keyboard.press("z")
     expect(page.get_by_test_id("added")).to_have_count(0)
+    expect(page.get_by_test_id("title")).to_have_text("Missed figure")
+    page.keyboard.press("a")  # says what the place is in place of what was taken back
+    expect(page.get_by_test_id("added")).to_contain_text("AMF")
+    last = read_decisions(ReviewPlaces(out).decisions)[-1]
+    assert (last.kind, str(last.answer), last.x_um, last.y_um) == ("added", "AMF", added.x_um, added.y_um)
 
 
 def test_readers_adjudication_and_counts(serve: Serve, out: Path) -> None:
@@ -326,7 +336,7 @@ def test_a_name_is_asked_for_until_there_is_one(serve: Serve, out: Path, browser
         for _ in range(2):
             page.get_by_test_id("reader-name").fill("An\u200bna")  # not printable
             page.keyboard.press("Enter")
-            expect(page.get_by_test_id("notice")).to_contain_text("printable")
+            expect(dialog.get_by_role("alert")).to_contain_text("printable")  # and not behind it
             expect(page.get_by_test_id("reader")).to_have_text("Reader nobody")
             page.reload()
             expect(dialog).to_be_visible()
@@ -589,7 +599,8 @@ def point_beside_figures(page: Page) -> None:
     show_whole(page)
     box = page.get_by_test_id("slide").bounding_box()
     assert box is not None
-    page.mouse.move(box["x"] + 40, box["y"] + 500)
+    beside = max(0, box["width"] - 1.2 * box["height"]) / 2  # of the slide, whose sides are as 6 to 5
+    page.mouse.move(box["x"] + beside + 40, box["y"] + 500)
 
 
 def lonely_figure(page: Page, out: Path) -> tuple[float, float]:
@@ -602,6 +613,63 @@ def lonely_figure(page: Page, out: Path) -> tuple[float, float]:
     box = page.get_by_test_id("slide").bounding_box()
     assert box is not None
     return float(box["x"] + x), float(box["y"] + y)
+
+
+def test_no_answer_on_a_slide_that_cannot_be_shown(serve: Serve, out: Path) -> None:
+    record = json.loads((out / "sample" / "run.json").read_text("utf-8"))
+    record["host"]["paths"]["slide"] = str(out / "moved.tiff")
+    (out / "sample" / "run.json").write_text(json.dumps(record), "utf-8")
+    review = serve()
+    page = review.open("Anna")
+    expect(page.get_by_role("alert")).to_contain_text("This slide cannot be shown")
+    page.keyboard.press("a")
+    expect(page.get_by_test_id("notice")).to_contain_text("no answer is taken")
+    page.wait_for_timeout(200)
+    assert read_decisions(ReviewPlaces(out).decisions) == []
+    review.forgive("404 (Not Found)")
+
+
+def test_no_answer_before_the_crop_is_shown(serve: Serve, out: Path, browser: Browser) -> None:
+    review = serve()
+    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
+        context.route("**/crop.jpg?*", lambda route: route.abort())
+        page = review.open("Anna", context=context)
+        expect(page.get_by_test_id("reason")).not_to_be_empty()  # its facts have come
+        page.keyboard.press("a")
+        expect(page.get_by_test_id("notice")).to_contain_text("The crop is not shown yet")
+        context.unroute_all()
+        press(page, "n", 1)  # asked for again by itself
+    assert [str(one.answer) for one in read_decisions(ReviewPlaces(out).decisions)] == ["NMF"]
+    review.forgive("ERR_FAILED")
+
+
+def test_a_known_reader_is_not_asked_for(serve: Serve) -> None:
+    page = serve().open("Anna")
+    late = held_back(page, re.compile("/api/worklist"))
+    page.reload()
+    while not late:
+        page.wait_for_timeout(20)
+    expect(page.get_by_test_id("reader")).to_have_text("Reader nobody")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.unroute_all()
+    expect(page.get_by_test_id("reader")).to_have_text("Reader Anna")
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), [(1280, 800, "light"), (1920, 1080, "dark")])
+def test_the_pane_holds_all_counts(serve: Serve, browser: Browser, width: int, height: int, scheme: Any) -> None:
+    with browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme) as context:
+        page = serve().open("Anna", context=context)
+        press(page, "u", 1)
+        point_beside_figures(page)
+        page.keyboard.press("m")
+        page.keyboard.press("n")
+        page.locator("#tab-counts").click()
+        expect(page.locator("[data-count=added-n_nmf]")).to_be_visible()
+        pane = page.get_by_test_id("counts")
+        needed, there = pane.evaluate("(pane) => [pane.scrollWidth, pane.clientWidth]")
+        assert needed <= there
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        assert page.evaluate(CONTRASTS) == []
 
 
 def test_over_the_network(serve: Serve, out: Path) -> None:
@@ -642,21 +710,31 @@ CONTRASTS = """() => {
   const channels = (color) => color.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
     .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
-  const ground = (one) => {
+  const plain = (one) => {
     for (let at = one; at; at = at.parentElement) {
       const color = channels(getComputedStyle(at).backgroundColor);
       if (color.length === 3 || color[3] > 0.99) return color;
     }
     return [255, 255, 255];
   };
+  // The numbers of the expert heads stand on a translucent bar, or over it where it is short.
+  const grounds = (one) => {
+    const under = plain(one), bar = one.closest('.experts b')?.previousElementSibling;
+    if (!bar) return [under];
+    const style = getComputedStyle(bar), share = Number(style.opacity);
+    return [under, channels(style.backgroundColor).slice(0, 3).map((v, k) => share * v + (1 - share) * under[k])];
+  };
   const found = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const one = walker.currentNode.parentElement;
-    const left_out = one.closest('option, noscript, .visually-hidden, :disabled, .experts');
+    const left_out = one.closest('option, noscript, .visually-hidden, :disabled');
     if (!walker.currentNode.textContent.trim() || left_out) continue;
-    const [a, b] = [light(channels(getComputedStyle(one).color)), light(ground(one))].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
+    const ink = light(channels(getComputedStyle(one).color));
+    const ratio = Math.min(...grounds(one).map((under) => {
+      const [a, b] = [ink, light(under)].sort((x, y) => y - x);
+      return (a + 0.05) / (b + 0.05);
+    }));
     if (ratio < 4.5) found.push(`${one.textContent.slice(0, 30)} ${ratio.toFixed(2)}`);
   }
   return found;

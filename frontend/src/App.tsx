@@ -33,7 +33,7 @@ export function App() {
       <Notice />
       {dialog === "help" && <HelpDialog close={close} />}
       {dialog === "jump" && <JumpDialog close={close} />}
-      {(dialog === "reader" || state.reader.value === null) && <ReaderDialog close={close} />}
+      {(dialog === "reader" || (state.reader.value === null && !state.isEntering.value)) && <ReaderDialog close={close} />}
     </div>
   );
 }

@@ -19,8 +19,14 @@ export function CasePanel() {
     <section class="case" aria-label="Case" data-test="case" data-figure={figure?.figure ?? "added"} data-slide={now.slide}>
       <Head />
       <div class="pictures">
-        <Picture address={address("crop")} caption="Crop, 32 µm" alt="The figure's crop, 32 um wide, with a scale bar" />
-        <Picture address={address("context")} caption="Context, 128 µm" alt="Tissue round the figure, 128 um wide, with a scale bar" />
+        <Picture
+          address={address("crop")}
+          caption="Crop 32 µm, bar 10 µm"
+          alt="The figure's crop, 32 µm wide, with a scale bar"
+          onLoad={() => state.sawCrop(address("crop"))}
+          onError={state.missedCrop}
+        />
+        <Picture address={address("context")} caption="Context 128 µm, bar 25 µm" alt="Tissue round the figure, 128 µm wide, with a scale bar" />
       </div>
       {figure !== null && !state.session.value!.blinded && <Call facts={state.caseFacts.value} />}
       <Answers />
@@ -51,10 +57,27 @@ function Head() {
   );
 }
 
-function Picture({ address, caption, alt }: { address: string; caption: string; alt: string }) {
+interface PictureProps {
+  address: string;
+  caption: string;
+  alt: string;
+  onLoad?: () => void;
+  onError?: () => void;
+}
+
+function Picture({ address, caption, alt, onLoad, onError }: PictureProps) {
   return (
     <figure>
-      <img key={`${address} ${state.nTries.value}`} src={address} alt={alt} width="512" height="512" decoding="async" />
+      <img
+        key={`${address} ${state.nTries.value}`}
+        src={address}
+        alt={alt}
+        width="512"
+        height="512"
+        decoding="async"
+        onLoad={onLoad}
+        onError={onError}
+      />
       <figcaption>{caption}</figcaption>
     </figure>
   );
@@ -87,12 +110,23 @@ function Call({ facts }: { facts: CaseFacts | null }) {
           ))}
         </div>
       )}
-      <p class="reason" title={facts?.reason ?? ""}>
-        {facts?.rank != null && <span class="muted">Rank {facts.rank}. </span>}
-        {facts?.reason ?? ""}
-        {facts?.stratum != null && <span class="muted"> {stratumWords(facts)}</span>}
-      </p>
+      {facts !== null && <Reason facts={facts} />}
     </div>
+  );
+}
+
+/** Why the case is listed: two lines, which may not hold all; the title does. */
+function Reason({ facts }: { facts: CaseFacts }) {
+  const { rank, reason, stratum, inclusion_probability: p } = facts;
+  const ranked = rank == null ? [] : [`rank ${rank}`];
+  const drawn = stratum === "random" && p != null ? `random ${p.toPrecision(2)}` : stratum;
+  const place = [...ranked, ...(drawn == null ? [] : [drawn])].join(", ");
+  const whole = [...ranked, stratumWords(facts), reason].filter(Boolean).join("; ");
+  return (
+    <p class="reason" title={whole} data-test="reason">
+      {place !== "" && <span class="muted">{place[0]!.toUpperCase() + place.slice(1)}: </span>}
+      {reason ?? ""}
+    </p>
   );
 }
 
@@ -100,8 +134,8 @@ const expertWords = (experts: (number | null)[]): string =>
   `Probability of AMF by each expert head: ${experts.map((p) => (p === null ? "none" : p.toFixed(2))).join(", ")}`;
 
 function stratumWords({ stratum, inclusion_probability: p }: CaseFacts): string {
-  if (stratum === "certain") return "· taken for certain";
-  if (stratum === "random") return `· random sample${p == null ? "" : `, taken with probability ${p.toPrecision(2)}`}`;
+  if (stratum === "certain") return "taken for certain";
+  if (stratum === "random") return `random sample${p == null ? "" : `, taken with probability ${p.toPrecision(2)}`}`;
   return "";
 }
 

@@ -53,7 +53,7 @@ function Table({ title, count }: { title: string; count: Count }) {
           words="AMF fraction"
           columns={columns}
           value={(one) => percent(one.amf_fraction)}
-          bounds={range(percent(low.amf_fraction).replace(" %", ""), percent(high.amf_fraction))}
+          bounds={range(percent(low.amf_fraction).replace("\u00a0%", ""), percent(high.amf_fraction))}
           name="amf_fraction"
         />
         <tr>
@@ -92,10 +92,10 @@ function Line({ words, columns, value, bounds, name }: LineProps) {
           {value(one)}
         </td>
       ))}
-      <td class="muted">{bounds}</td>
+      <td class="muted bounds">{bounds}</td>
     </tr>
   );
 }
 
-const percent = (fraction: number | null): string => (fraction === null ? "–" : `${(100 * fraction).toFixed(1)} %`);
-const range = (low: number | string, high: number | string): string => (String(high).startsWith(`${low} `) || low === high ? String(high) : `${low}–${high}`);
+const percent = (fraction: number | null): string => (fraction === null ? "–" : `${(100 * fraction).toFixed(1)}\u00a0%`);
+const range = (low: number | string, high: number | string): string => (String(high).startsWith(`${low}\u00a0`) || low === high ? String(high) : `${low}–${high}`);

@@ -33,8 +33,9 @@ export function ReaderDialog({ close }: { close: () => void }) {
     event.preventDefault();
     const name = field.current!.value.replace(/\s+/gu, " ").trim();
     if (name === "") return;
-    state.takeReader(name).then(close, (error: unknown) => state.say((error as Error).message, true));
+    state.takeReader(name).then(close, (error: unknown) => (state.nameProblem.value = (error as Error).message));
   };
+  useEffect(() => () => void (state.nameProblem.value = null), []);
   return (
     <Modal title="Who reviews?" close={state.reader.value === null ? null : close}>
       <p>Every answer is kept under this name. Readers' answers are compared, so always use the same one.</p>
@@ -48,6 +49,11 @@ export function ReaderDialog({ close }: { close: () => void }) {
             <option key={name} value={name} />
           ))}
         </datalist>
+        {state.nameProblem.value !== null && (
+          <p class="refused" role="alert">
+            {state.nameProblem.value}
+          </p>
+        )}
         {session.blinded && <p class="muted">This review is blinded: calls, ranks and other readers' answers are hidden.</p>}
         <div class="actions">
           {state.reader.value !== null && (

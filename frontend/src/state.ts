@@ -54,6 +54,8 @@ export const filters = signal<Filters>(NO_FILTERS);
 export const selection = signal<Selection | null>(null);
 export const caseFacts = signal<CaseFacts | null>(null);
 export const nTries = signal(0); // changes when pictures that did not come are to be asked for again
+export const isEntering = signal(false); // a known reader's worklist is on its way
+export const nameProblem = signal<string | null>(null); // why a name was refused
 export const notice = signal<{ text: string; bad: boolean } | null>(null);
 export const showMarks = signal(true);
 export const fatal = signal<string | null>(null);
@@ -168,15 +170,19 @@ export async function start(): Promise<void> {
   const { review, reader: given } = session.value;
   const name = given ?? localStorage.getItem(`wsiamf:${review}:reader`);
   if (name === null) return;
+  isEntering.value = true;
   try {
     await takeReader(name);
   } catch (error) {
-    say((error as Error).message, true); // and the page asks for a name
+    nameProblem.value = (error as Error).message; // and the page asks for a name
+  } finally {
+    isEntering.value = false;
   }
 }
 
 export async function takeReader(name: string): Promise<void> {
   const now = session.value!;
+  nameProblem.value = null;
   const list = await api.getWorklist(name); // which the server refuses to a name that is none
   localStorage.setItem(`wsiamf:${now.review}:reader`, name);
   reader.value = name;
@@ -267,8 +273,9 @@ async function look(): Promise<void> {
     await refresh();
     held.value = null;
     if (isSlideLost) void open(wanted.value!);
-    if (isCaseLost) {
-      loadCase(selection.value);
+    if (isCaseLost || (isCropLost && slideProblem.value === null)) {
+      if (isCaseLost) loadCase(selection.value);
+      isCropLost = false;
       nTries.value++;
     }
   } catch (error) {
@@ -304,12 +311,31 @@ export function select(one: Selection): void {
 }
 
 let isCaseLost = false; // the facts of the case did not come, since the server was away
+let isCropLost = false; // its picture did not come
+let cropSeen: string | null = null; // address of the crop that came last
+
+export function sawCrop(address: string): void {
+  cropSeen = address;
+  isCropLost = false;
+}
+
+export function missedCrop(): void {
+  isCropLost = true;
+}
+
+/** Why the selection cannot be judged by what is shown of it; null where it can. A reader's own mark is seen on the slide. */
+function unseen(now: Selection): string | null {
+  if (slideProblem.value !== null) return "The slide cannot be shown: no answer is taken on what nobody sees";
+  if (!isFigure(now) && now.draft) return null;
+  if (cropSeen !== api.pictureAddress(now, "crop", session.value!.slides)) return "The crop is not shown yet: no answer is taken before it is";
+  return null;
+}
 
 effect(() => loadCase(selection.value));
 
 function loadCase(now: Selection | null): void {
   caseFacts.value = null;
-  isCaseLost = false;
+  isCaseLost = isCropLost = false;
   if (now === null || !isFigure(now)) return;
   api.getCase(now).then(
     (facts) => {
@@ -395,6 +421,8 @@ export function answer(given: Answer): void {
   const name = reader.value;
   if (now === null || name === null) return;
   undoNext = false;
+  const why = unseen(now);
+  if (why !== null) return say(why, true);
   const seconds = Math.round((performance.now() - shownSince) / 10) / 100;
   const { id, mark } = session.value!.slides[now.slide]!;
   const common = { reader: name, slide: id, answer: given, seconds };
@@ -410,8 +438,11 @@ export function answer(given: Answer): void {
   enqueue({ path: "/api/answers", body: { ...common, uuid } }, about);
 }
 
-/** Whether an answer would be taken now: the case is loaded and no decision is on its way. */
-export const isReady = (): boolean => waiting.value.length === 0 && (selection.value === null || !isFigure(selection.value) || caseFacts.value !== null);
+/** Whether an answer would be taken now: the case is loaded and shown and no decision is on its way. */
+export function isReady(): boolean {
+  const now = selection.value;
+  return waiting.value.length === 0 && (now === null || (unseen(now) === null && (!isFigure(now) || caseFacts.value !== null)));
+}
 
 async function kept({ post, about }: Waiting, id: number): Promise<void> {
   lastKept = Math.max(lastKept, id);
@@ -443,11 +474,13 @@ function isShown({ slide: number, figure, x, y }: About): boolean {
   return isFigure(now) ? now.figure === figure : figure === null && now.x === x && now.y === y;
 }
 
+/** What readers said of an added figure. */
+const allAt = (one: { slide: number; x: number; y: number }): Given[] =>
+  added.value.filter((given) => given.slide === one.slide && Math.hypot(given.x - one.x, given.y - one.y) < 1);
+
 /** This reader's own answer about an added figure, if there is one. */
 export const ownAt = (one: { slide: number; x: number; y: number }): Given | null =>
-  added.value.find(
-    (given) => given.reader === reader.value && given.slide === one.slide && Math.hypot(given.x - one.x, given.y - one.y) < 1,
-  ) ?? null;
+  allAt(one).find((given) => given.reader === reader.value) ?? null;
 
 const isSame = (old: Given, now: Given): boolean =>
   old.reader === now.reader &&
@@ -492,6 +525,7 @@ export function undo(): void {
   const { id, slide: number, figure, x, y } = last;
   enqueue({ path: "/api/withdraw", body: { reader: name, id } }, { slide: number, figure, x, y });
   if (figure !== null) select({ slide: number, figure, x, y });
+  else select({ slide: number, x, y, draft: allAt(last).every((one) => one === last) }); // it stands where others added it too
   say(`Taken back: ${last.answer}`, false);
 }
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from wsiamf.crops.plan import CROP_PX, plan_reading
 from wsiamf.crops.reading import read_crop
@@ -21,7 +20,6 @@ _TOLERANCE: Final = 0.1
 _TILE_QUALITY: Final = 85
 _CROP_QUALITY: Final = 95
 _MARGIN_SHARE: Final = 0.035  # of the picture's side, which a page shows at half its size or less
-_TEXT_SHARE: Final = 0.075
 _BAR_SHARE: Final = 0.018
 _WHITE: Final = (255, 255, 255)
 _DARK: Final = (20, 24, 28)
@@ -97,21 +95,13 @@ def _draw_corners(draw: ImageDraw.ImageDraw, view: View) -> None:
 
 
 def _draw_bar(draw: ImageDraw.ImageDraw, view: View) -> None:
-    """A white bar with a dark rim, so that it is seen on dark and on pale tissue."""
+    """A white bar with a dark rim, so that it is seen on dark and on pale tissue; the page says how long it is."""
     side = view.shown_px
     right = bottom = side - round(_MARGIN_SHARE * side)
     box = (right - round(view.bar_um / view.um_per_px), bottom - round(_BAR_SHARE * side), right, bottom)
     rim = 2
     draw.rectangle((box[0] - rim, box[1] - rim, box[2] + rim, box[3] + rim), fill=_DARK)
     draw.rectangle(box, fill=_WHITE)
-    font = _font(round(_TEXT_SHARE * side))
-    place = (right + rim, box[1] - 3 * rim)
-    draw.text(place, f"{view.bar_um} um", fill=_WHITE, font=font, anchor="rs", stroke_width=3, stroke_fill=_DARK)
-
-
-@cache
-def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=size_px)
 
 
 def _jpeg(picture: Image.Image, quality: int, *, subsampling: int) -> bytes:
