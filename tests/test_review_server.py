@@ -693,7 +693,7 @@ class TestAnswers:
 
     def test_reviews_of_the_same_slides_have_names_of_their_own(self, make: Make, out: Path, tmp_path: Path) -> None:
         with DecisionStore(tmp_path / "another.sqlite") as store:
-            other = Board(out, store, worklist=None).session()["review"]
+            other = Board(out, find_results(out), store, worklist=None).session()["review"]
         here = make().get("/api/session").json()["review"]
         assert here != other
         assert make().get("/api/session").json()["review"] == here  # after a restart
