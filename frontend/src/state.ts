@@ -271,7 +271,7 @@ async function look(): Promise<void> {
   isLooking = true;
   try {
     await refresh();
-    held.value = null;
+    if (waiting.value.length === 0) held.value = null; // else the queue says when what waits goes on
     if (isSlideLost) void open(wanted.value!);
     if (isCaseLost || (isCropLost && slideProblem.value === null)) {
       if (isCaseLost) loadCase(selection.value);
