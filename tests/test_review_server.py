@@ -774,7 +774,7 @@ class TestWhatIsShown:
     def test_a_worklist_of_other_results(self, out: Path, tmp_path: Path) -> None:
         drawn = worklist_of(out)
         drawn.table.loc[0, "uuid"] = "none"
-        command = f"wsiamf review worklist {out} --review-budget 30 --seed 0 --overwrite"
+        command = f"wsiamf review worklist {out} --review-budget 30 --seed 0 --certain-share 0.5 --overwrite"
         with DecisionStore(tmp_path / "d.sqlite") as store, pytest.raises(ReviewError, match=re.escape(command)):
             Board(out, find_results(out), store, worklist=drawn)
 
@@ -784,14 +784,14 @@ class TestWhatIsShown:
         copied = tmp_path / "out"
         shutil.copytree(out, copied)
         fewer = load_figures(find_results(copied)).iloc[:-1]
-        drawn = make_worklist(fewer, budget=20, seed=3)
+        drawn = make_worklist(fewer, budget=20, seed=3, certain_share=0.2)
         write_worklist(drawn, copied)
         with DecisionStore(tmp_path / "d.sqlite") as store:
             assert Board(copied, find_results(copied), store, worklist=worklist_of(copied)).session()["redraw"] is None
             assert Board(copied, find_results(copied), store, worklist=None).session()["redraw"] is None
             assert caplog.text == ""
             redraw = Board(copied, find_results(copied), store, worklist=drawn).session()["redraw"]
-            command = f"wsiamf review worklist {copied} --review-budget 20 --seed 3 --overwrite"
+            command = f"wsiamf review worklist {copied} --review-budget 20 --seed 3 --certain-share 0.2 --overwrite"
             assert command in caplog.text
             assert redraw == command.replace(str(copied), "OUT")
             assert run(command.split()[1:]) == 0  # what is said helps
