@@ -272,10 +272,26 @@ def test_wrong_usage_is_named(
     assert said in capsys.readouterr().err
 
 
-def test_files_of_others_are_not_replaced(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_of_others_are_not_replaced(
+    manifest: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cohort.csv").write_text("mine\n")
+    screen = ["cohort", str(manifest), "--out", str(tmp_path), "--model", str(model), "--workers", "0"]
+    for words, said in (
+        (screen, "holds cohort.csv, but no cohort of wsiamf"),
+        (["cohort", "collect", str(tmp_path)], "holds no plan of a cohort"),
+        (screen, "holds cohort.csv, but no cohort of wsiamf"),
+    ):
+        assert run(words) == 1
+        assert said in capsys.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == ["cohort.csv"]
+        assert (tmp_path / "cohort.csv").read_text() == "mine\n"
+
+
+def test_a_run_that_wrote_nothing_does_not_make_the_folder_a_cohorts(manifest: Path, tmp_path: Path) -> None:
+    (tmp_path / ".wsiamf-cohort" / "locks").mkdir(parents=True)
     (tmp_path / "cohort.csv").write_text("mine\n")
     assert run(["cohort", str(manifest), "--out", str(tmp_path), "--workers", "0"]) == 1
-    assert "holds cohort.csv, but no cohort of wsiamf" in capsys.readouterr().err
     assert (tmp_path / "cohort.csv").read_text() == "mine\n"
 
 

@@ -27,8 +27,10 @@ def collect(out: Path) -> int:
     from wsiamf.cohort.collecting import collect as collect_results
     from wsiamf.cohort.locks import run_lock
     from wsiamf.cohort.places import Places
+    from wsiamf.cohort.planning import read_plan
 
     places = Places(out)
+    read_plan(places)  # before the lock, which would leave its folder where there is no cohort
     with run_lock(places.locks):
         return report_collected(collect_results(places))
 
