@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from tests.cohort_slides import N_DAMAGED, N_SLIDES, SIDE, write_cohort
 from tests.dask_processes import dask_processes
-from tests.made_cohort import results
+from tests.made_cohort import results, untimed
 from tests.tiny_model import tiny_bundle
 from wsiamf.cli.main import run
 from wsiamf.cohort.inputs import Cohort, Compute
@@ -32,8 +31,6 @@ from wsiamf.errors import CohortError
 from wsiamf.predictions import read_predictions
 
 THREADS = ("--threads-per-worker", "1")
-TABLES = ("cohort.csv", "cohort.parquet")
-"""What holds a column of seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +57,6 @@ def start(manifest: Path, out: Path, model: Path, *options: object) -> subproces
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
-
-
-def untimed(out: Path) -> dict[str, Any]:
-    """Hashes of all results; tables by their content without the column of seconds."""
-    found: dict[str, Any] = {name: value for name, value in results(out).items() if name not in TABLES}
-    for name in TABLES:
-        table = pd.read_csv(out / name) if name.endswith("csv") else pd.read_parquet(out / name)
-        assert table.columns[-1] == "seconds"
-        found[name] = table.drop(columns="seconds").to_csv()
-    return found
 
 
 @pytest.fixture(scope="module")
