@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tests.coordinate_slide import coordinate_coded, write_pyramid_tiff
 from wsiamf.cohort.child_process import ChildSettings
 from wsiamf.cohort.items import Item
@@ -18,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOOKS = Path(__file__).resolve().parent / "child_hooks"
 TIMES = ("times", "host")
 """What of ``run.json`` differs between runs."""
+TABLES = ("cohort.csv", "cohort.parquet")
+"""What holds a column of seconds."""
 
 
 def hooked_path() -> str:
@@ -57,3 +61,20 @@ def results(out: Path) -> dict[str, str]:
             content = json.dumps({key: record[key] for key in record if key not in TIMES}).encode()
         found[str(name)] = hashlib.sha256(content).hexdigest()
     return found
+
+
+def untimed(out: Path) -> dict[str, Any]:
+    """``results`` of a cohort with its tables; those with a column of seconds by their content without it."""
+    found: dict[str, Any] = {name: value for name, value in results(out).items() if name not in TABLES}
+    for name in TABLES:
+        table = pd.read_csv(out / name) if name.endswith("csv") else pd.read_parquet(out / name)
+        assert table.columns[-1] == "seconds"
+        found[name] = table.drop(columns="seconds").to_csv()
+    return found
+
+
+def write_manifest(path: Path, items: list[Item]) -> Path:
+    """The items as a user lists them."""
+    rows = [f"{item.slide},{item.points},{item.slide_id}" for item in items]
+    path.write_text("\n".join(["slide,points,slide_id", *rows]) + "\n")
+    return path

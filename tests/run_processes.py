@@ -39,8 +39,17 @@ def children_of(out: Path) -> list[psutil.Process]:
 
 
 def start_runner(folder: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    return _start("tests.cohort_runner", str(folder), *arguments, **options)
+
+
+def start_command(*arguments: str) -> subprocess.Popen[str]:
+    """``wsiamf`` as a user calls it."""
+    return _start("wsiamf", *arguments)
+
+
+def _start(module: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.cohort_runner", str(folder), *arguments],
+        [sys.executable, "-m", module, *arguments],
         env=os.environ | {"PYTHONPATH": hooked_path()},
         cwd=ROOT,
         stdout=subprocess.PIPE,

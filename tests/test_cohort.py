@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from tests.cohort_slides import N_DAMAGED, N_SLIDES, SIDE, write_cohort
 from tests.dask_processes import dask_processes
-from tests.made_cohort import results
+from tests.made_cohort import results, untimed
 from tests.tiny_model import tiny_bundle
 from wsiamf.cli.main import run
-from wsiamf.cohort.places import RESULT_NAMES
+from wsiamf.cohort.inputs import Cohort, Compute
+from wsiamf.cohort.items import Classes
+from wsiamf.cohort.locks import STALE_S, run_lock
+from wsiamf.cohort.places import RESULT_NAMES, Places
+from wsiamf.cohort.screening import screen_cohort
+from wsiamf.errors import CohortError
 from wsiamf.predictions import read_predictions
 
 THREADS = ("--threads-per-worker", "1")
-TABLES = ("cohort.csv", "cohort.parquet")
-"""What holds a column of seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +57,6 @@ def start(manifest: Path, out: Path, model: Path, *options: object) -> subproces
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
-
-
-def untimed(out: Path) -> dict[str, Any]:
-    """Hashes of all results; tables by their content without the column of seconds."""
-    found: dict[str, Any] = {name: value for name, value in results(out).items() if name not in TABLES}
-    for name in TABLES:
-        table = pd.read_csv(out / name) if name.endswith("csv") else pd.read_parquet(out / name)
-        assert table.columns[-1] == "seconds"
-        found[name] = table.drop(columns="seconds").to_csv()
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +131,7 @@ class TestForty:
     def test_two_workers_give_the_same(self, serial: Path, manifest: Path, model: Path, tmp_path: Path) -> None:
         code, _, talk = ended(start(manifest, tmp_path / "out", model, "--workers", "2"))
         assert code == 1, talk
+        assert re.search(r"^wsiamf: dashboard: http://127\.0\.0\.1:\d+/status$", talk, re.MULTILINE), talk
         assert untimed(tmp_path / "out") == untimed(serial)
 
     def test_a_cluster_over_tcp_gives_the_same(self, serial: Path, manifest: Path, model: Path, tmp_path: Path) -> None:
@@ -155,17 +152,18 @@ class TestForty:
         assert run(["diff", str(out), str(serial), "--exit-code"]) == 0
 
 
+@pytest.fixture
+def small(manifest: Path, tmp_path: Path) -> Path:
+    """Three good slides."""
+    rows = pd.read_csv(manifest).iloc[:3]
+    for name in {*rows["slide"], *rows["points"], *rows["regions"].dropna()}:
+        shutil.copy(manifest.parent / name, tmp_path / name)
+    rows.to_csv(tmp_path / "manifest.csv", index=False)
+    return tmp_path / "manifest.csv"
+
+
 class TestAgain:
     """What a second run does."""
-
-    @pytest.fixture
-    def small(self, manifest: Path, tmp_path: Path) -> Path:
-        """Three good slides."""
-        rows = pd.read_csv(manifest).iloc[:3]
-        for name in {*rows["slide"], *rows["points"], *rows["regions"].dropna()}:
-            shutil.copy(manifest.parent / name, tmp_path / name)
-        rows.to_csv(tmp_path / "manifest.csv", index=False)
-        return tmp_path / "manifest.csv"
 
     def cohort(self, small: Path, model: Path, *options: object) -> int:
         words = ["cohort", small, "--out", small.parent / "out", "--model", model, "--device", "cpu", *THREADS]
@@ -238,8 +236,6 @@ class TestAgain:
         assert not list((small.parent / "out").glob("*"))
 
     def test_a_second_run_beside_it_stops(self, small: Path, model: Path) -> None:
-        from wsiamf.cohort.locks import run_lock
-
         locks = small.parent / "out" / ".wsiamf-cohort" / "locks"
         locks.mkdir(parents=True)
         with run_lock(locks):
@@ -252,6 +248,82 @@ class TestAgain:
         assert done.returncode == 1
         assert str(os.getpid()) in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+class TestMixed:
+    """Backends side by side in one cohort."""
+
+    def test_it_stops_where_backends_would_mix_unless_allowed(
+        self, small: Path, model: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = small.parent / "out"
+        torch = ("--backend", "torch")
+
+        def said(code: int, *options: str) -> str:
+            words = ["cohort", small, "--out", out, "--model", model, "--device", "cpu", *THREADS, *options]
+            assert run([str(word) for word in words]) == code
+            return capsys.readouterr().err
+
+        said(0, "--shard", "1/2")
+        assert "s000 is done with openvino f32 cpu, and this shard computes with torch f32 cpu; name --backend" in said(
+            1, "--shard", "2/2", *torch
+        )
+        refused = said(1, "--workers", "0", *torch)
+        assert (
+            "2 slides are done with another backend, precision or device class (s000: backend openvino -> " in refused
+        )
+        assert "or pass --allow-mixed" in refused
+        assert [path.parent.name for path in sorted(out.glob("*/run.json"))] == ["s000", "s002"]
+        said(0, "--shard", "2/2", *torch, "--allow-mixed")
+        assert run(["cohort", "collect", str(out)]) == 0
+        assert "2 backends, precisions or device classes" in capsys.readouterr().err
+        assert pd.read_csv(out / "cohort.csv")["backend"].tolist() == ["openvino", "torch", "openvino"]
+
+    @pytest.mark.parametrize(
+        ("other", "allowed", "said"),
+        [
+            ({"backend": "torch"}, False, "the workers differ (2 on openvino f32 cpu; 1 on torch f32 cpu)"),
+            ({"device_class": "cuda"}, False, "the workers differ"),
+            ({"model_sha256": "b" * 64}, False, "the workers hold different models under one name"),
+            ({"model_sha256": "b" * 64}, True, "the workers hold different models under one name"),
+        ],
+    )
+    def test_workers_that_differ_are_refused(
+        self, other: dict[str, str], allowed: bool, said: str, small: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ours = Classes("openvino", "f32", "cpu", "a" * 64)
+        found = {"tcp://a": ours, "tcp://b": ours, "tcp://c": replace(ours, **other)}
+        monkeypatch.setattr("wsiamf.cohort.screening.probe", lambda _client, _orders: found)
+        monkeypatch.setattr("wsiamf.cohort.screening._cluster", lambda _where: nullcontext(object()))
+        cohort = Cohort(small, small.parent / "out", compute=Compute(model=str(model)))
+        with pytest.raises(CohortError, match=re.escape(said)):
+            screen_cohort(cohort, allow_mixed=allowed)
+        assert not list((small.parent / "out").glob("*/run.json"))
+
+    def test_shards_by_another_plan_wait_for_those_at_work(
+        self, small: Path, model: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["cohort", small, "--out", small.parent / "out", "--model", model, "--device", "cpu", *THREADS]
+        places = Places(small.parent / "out")
+        assert run([str(word) for word in (*words, "--shard", "1/3")]) == 0
+        before = places.plan.read_bytes()
+        with run_lock(places.locks, shard=(1, 3)):
+            assert run([str(word) for word in (*words, "--shard", "2/3", "--min-score", "0.5")]) == 1
+        assert "other shards are at work there by another plan" in capsys.readouterr().err
+        assert places.plan.read_bytes() == before
+
+    def test_a_collection_waits_for_a_silent_shard_of_another_host(
+        self, small: Path, model: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["cohort", small, "--out", small.parent / "out", "--model", model, "--device", "cpu", *THREADS]
+        assert run([str(word) for word in (*words, "--shard", "1/1")]) == 0
+        lock = Places(small.parent / "out").locks / "shard-1-of-2.run"
+        owner = {"host": "elsewhere", "pid": 1, "started": 1.0, "kind": "run", "token": "t", "since": 1.0}
+        lock.write_text(json.dumps(owner))
+        then = time.time() - STALE_S + 2
+        os.utime(lock, (then, then))
+        assert run(["cohort", "collect", str(small.parent / "out")]) == 0
+        assert "shard-1-of-2.run: held by process 1 on elsewhere; waiting" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -272,10 +344,26 @@ def test_wrong_usage_is_named(
     assert said in capsys.readouterr().err
 
 
-def test_files_of_others_are_not_replaced(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_of_others_are_not_replaced(
+    manifest: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cohort.csv").write_text("mine\n")
+    screen = ["cohort", str(manifest), "--out", str(tmp_path), "--model", str(model), "--workers", "0"]
+    for words, said in (
+        (screen, "holds cohort.csv, but no cohort of wsiamf"),
+        (["cohort", "collect", str(tmp_path)], "holds no plan of a cohort"),
+        (screen, "holds cohort.csv, but no cohort of wsiamf"),
+    ):
+        assert run(words) == 1
+        assert said in capsys.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == ["cohort.csv"]
+        assert (tmp_path / "cohort.csv").read_text() == "mine\n"
+
+
+def test_a_run_that_wrote_nothing_does_not_make_the_folder_a_cohorts(manifest: Path, tmp_path: Path) -> None:
+    (tmp_path / ".wsiamf-cohort" / "locks").mkdir(parents=True)
     (tmp_path / "cohort.csv").write_text("mine\n")
     assert run(["cohort", str(manifest), "--out", str(tmp_path), "--workers", "0"]) == 1
-    assert "holds cohort.csv, but no cohort of wsiamf" in capsys.readouterr().err
     assert (tmp_path / "cohort.csv").read_text() == "mine\n"
 
 

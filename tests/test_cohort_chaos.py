@@ -1,6 +1,8 @@
 """Processes are killed at random moments, the run is called again, and in the end its results are those of an undisturbed run.
 
-The moments follow from a seed, what is at work at them does not; so each round also checks what must hold at any moment.
+What is ``local`` happens to ``wsiamf cohort`` as a user calls it, and so does the last run, whose tables are compared too; the
+other faults happen to a runner that takes the same slides. The moments follow from a seed, what is at work at them does not;
+so each round also checks what must hold at any moment.
 """
 
 from __future__ import annotations
@@ -13,23 +15,23 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from tests.cohort_runner import write_run
 from tests.dask_processes import DaskProcesses, dask_processes, kill_group
-from tests.made_cohort import hooked_path, make_items, make_orders, results
-from tests.run_processes import children_of, start_runner
+from tests.made_cohort import hooked_path, make_items, make_orders, results, untimed, write_manifest
+from tests.run_processes import children_of, start_command, start_runner
 from tests.tiny_model import tiny_bundle
-from wsiamf.cohort.children import ChildPool
-from wsiamf.cohort.engine import run_serial
+from wsiamf.cli.main import run
 from wsiamf.cohort.items import Item
 from wsiamf.cohort.running import Orders
 
 SLOW = [f"slow{number}" for number in range(5)]
-SHORT = ["worker", "child", "client", "worker process", "scheduler"]
-LONG = [*SHORT, "full disk", "local client", "local worker process", "local child", "worker", "child"] * 3
+SHORT = ["worker", "child", "client", "worker process", "scheduler", "local client"]
+LONG = [*SHORT, "full disk", "local worker process", "local child", "worker", "child"] * 3
 PAUSE_S = 2.5
 ROUND_S = 120
 
@@ -46,11 +48,11 @@ class Chaos:
         folder: For everything.
         items: The cohort.
         orders: Of its runs.
-        expected: ``results`` of an undisturbed run.
+        expected: ``untimed`` of an undisturbed run.
         seed: Of the moments and victims.
     """
 
-    def __init__(self, folder: Path, items: list[Item], orders: Orders, expected: dict[str, str], seed: int) -> None:
+    def __init__(self, folder: Path, items: list[Item], orders: Orders, expected: dict[str, Any], seed: int) -> None:
         self._folder = folder
         self._items = items
         self.orders = orders
@@ -65,21 +67,23 @@ class Chaos:
         waiting = list(faults)
         while waiting:
             self._make_due()
-            local = waiting[0].startswith(("local", "full"))
             if waiting[0] == "full disk":
                 self._run_on_a_full_disk()
                 self.struck.append(waiting.pop(0))
+            elif waiting[0].startswith("local"):
+                self._strike_command(waiting)
             else:
-                self._run_struck(waiting, None if local else processes)
+                self._strike_runner(waiting, processes)
             self.check_what_stands()
 
     def finish(self, processes: DaskProcesses) -> None:
         """Run once undisturbed; then all is as it should be."""
         self._mend(processes)
-        with start_runner(self._folder, str(processes.scheduler_file)) as runner:
-            _, errors = runner.communicate(timeout=ROUND_S)
-        assert set(errors.splitlines()) <= {"the cluster has no worker; waiting for one"}
-        assert results(self._out) == self._expected
+        with start_command(*arguments(self.orders), "--scheduler-file", str(processes.scheduler_file)) as command:
+            _, errors = command.communicate(timeout=ROUND_S)
+        assert command.returncode == 1, errors  # some slides cannot be done
+        assert "Traceback" not in errors
+        assert untimed(self._out) == self._expected
         assert [path.name for path in self._out.glob(".wsiamf-*")] == [".wsiamf-cohort"]
         assert list(self.orders.places.locks.glob("*.slide")) == []
         assert children_of(self._out) == []
@@ -100,22 +104,37 @@ class Chaos:
             for slide_id in self._random.sample(sorted(done), len(done) * 2 // 3):
                 shutil.rmtree(self.orders.places.folder(slide_id))
 
-    def _run_struck(self, waiting: list[str], processes: DaskProcesses | None) -> None:
-        arguments = []
-        if processes is not None:
-            self._mend(processes)
-            arguments = [str(processes.scheduler_file)]
-        with start_runner(self._folder, *arguments) as runner:
+    def _strike_runner(self, waiting: list[str], processes: DaskProcesses) -> None:
+        self._mend(processes)
+        with start_runner(self._folder, str(processes.scheduler_file)) as runner:
             for _ in runner.stdout or ():
-                if not waiting or waiting[0].startswith(("local", "full")) != (processes is None):
+                if not waiting or waiting[0].startswith(("local", "full")):
                     break
-                try:
-                    runner.wait(self._random.uniform(0, PAUSE_S))
+                if not self._wait_and_strike(waiting, runner, processes):
                     break
-                except subprocess.TimeoutExpired:
-                    if self._strike(waiting[0], runner, processes):
-                        self.struck.append(waiting.pop(0))
             runner.communicate(timeout=ROUND_S)
+
+    def _strike_command(self, waiting: list[str]) -> None:
+        with start_command(*arguments(self.orders), "--workers", "2") as command:
+            for line in command.stderr or ():
+                if "slides to screen" in line:
+                    break
+            while waiting and waiting[0].startswith("local") and self._wait_and_strike(waiting, command, None):
+                pass
+            _, errors = command.communicate(timeout=ROUND_S)
+            assert "Traceback" not in errors
+
+    def _wait_and_strike(
+        self, waiting: list[str], runner: subprocess.Popen[str], processes: DaskProcesses | None
+    ) -> bool:
+        """Strike once at some moment; False where the run ended before."""
+        try:
+            runner.wait(self._random.uniform(0, PAUSE_S))
+        except subprocess.TimeoutExpired:
+            if self._strike(waiting[0], runner, processes):
+                self.struck.append(waiting.pop(0))
+            return True
+        return False
 
     def _strike(self, kind: str, runner: subprocess.Popen[str], processes: DaskProcesses | None) -> bool:
         """Kill something; False where there is nothing of the kind just now."""
@@ -178,15 +197,24 @@ def processes(tmp_path: Path) -> Iterator[DaskProcesses]:
         yield processes
 
 
-def undisturbed(items: list[Item], orders: Orders) -> dict[str, str]:
+def arguments(orders: Orders) -> list[str]:
+    """Of ``wsiamf cohort``: what the orders are."""
+    out, child = orders.places.out, orders.child
+    limit = [] if orders.time_limit_s is None else ["--timeout", str(orders.time_limit_s)]
+    model = ["--model", str(child.model), "--device", child.device, "--threads-per-worker", str(child.threads)]
+    return ["cohort", str(out.parent / "manifest.csv"), "--out", str(out), *model, *limit]
+
+
+def undisturbed(orders: Orders) -> dict[str, Any]:
     """What one process gives."""
-    run_serial(items, orders, lambda _event: None, pool=ChildPool())
-    return results(orders.places.out)
+    assert run([*arguments(orders), "--workers", "0"]) == 1
+    return untimed(orders.places.out)
 
 
 def test_a_few_faults(tmp_path: Path, model: Path, processes: DaskProcesses) -> None:
     items = make_items(tmp_path / "slides", [*SLOW, "abort", "a"])
-    expected = undisturbed(items, make_orders(tmp_path / "plain", model))
+    write_manifest(tmp_path / "manifest.csv", items)
+    expected = undisturbed(make_orders(tmp_path / "plain", model))
     chaos = Chaos(tmp_path, items, make_orders(tmp_path / "out", model), expected, seed=1)
     chaos.strike_all(SHORT, processes)
     chaos.finish(processes)
@@ -197,7 +225,8 @@ def test_a_few_faults(tmp_path: Path, model: Path, processes: DaskProcesses) -> 
 def test_many_faults(tmp_path: Path, model: Path, processes: DaskProcesses) -> None:
     items = make_items(tmp_path / "slides", [*SLOW, "hang", "abort", "exit", "bug", *"abcdefgh"])
     limits = {"time_limit_s": 6.0}
-    expected = undisturbed(items, make_orders(tmp_path / "plain", model, **limits))
+    write_manifest(tmp_path / "manifest.csv", items)
+    expected = undisturbed(make_orders(tmp_path / "plain", model, **limits))
     chaos = Chaos(tmp_path, items, make_orders(tmp_path / "out", model, **limits), expected, seed=2)
     chaos.strike_all(LONG, processes)
     chaos.finish(processes)

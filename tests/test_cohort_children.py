@@ -29,9 +29,9 @@ from wsiamf.cohort.child_process import (
     SlideFailedError,
 )
 from wsiamf.cohort.children import ChildPool
-from wsiamf.cohort.items import Item
+from wsiamf.cohort.items import Classes, Item
 from wsiamf.cohort.locks import Lock, slide_lock
-from wsiamf.cohort.running import Orders, screen_item, sweep
+from wsiamf.cohort.running import Orders, check_classes, screen_item, sweep
 from wsiamf.errors import CohortError, OutputError
 
 NAMES = ["good", "other", "noisy", "bug", "abort", "exit", "flaky", "hang"]
@@ -97,6 +97,34 @@ class TestOneSlide:
         before = results(orders.places.out / "good")
         assert screen_item(items["good"], orders, pool=pool).status == "done"
         assert results(orders.places.out / "good") == before
+
+    def test_what_another_run_did_since_the_slide_was_planned_stands(
+        self, pool: ChildPool, items: dict[str, Item], orders: Orders
+    ) -> None:
+        screen_item(items["good"], orders, pool=pool)
+        record = orders.places.record("good")
+        written = record.stat().st_mtime
+        with pool.lend(orders.child) as child:
+            classes = child.classes()
+        planned = replace(orders, classes=classes, since=written - 1)
+        assert screen_item(items["good"], planned, pool=pool).attempts == 0
+        other = replace(classes, precision="bf16")
+        assert screen_item(items["good"], replace(planned, classes=other, mixed=True), pool=pool).attempts == 0
+        assert record.stat().st_mtime == written
+        for again in (
+            replace(planned, since=written + 1),
+            replace(planned, options=orders.options | {"merge_um": 3.0}),
+        ):
+            assert screen_item(items["good"], again, pool=pool).attempts == 1
+
+    def test_mixed_children_share_the_model(self, orders: Orders) -> None:
+        ours = Classes("openvino", "f32", "cpu", "a" * 64)
+        mixed = replace(orders, classes=ours, mixed=True)
+        check_classes(Classes("torch", "bf16", "cuda", "a" * 64), mixed)
+        with pytest.raises(CohortError, match=r"model_sha256 bbb.* in place of aaa.*same bundle"):
+            check_classes(replace(ours, model_sha256="b" * 64), mixed)
+        with pytest.raises(CohortError, match="backend torch in place of openvino; use workers of one kind"):
+            check_classes(replace(ours, backend="torch"), replace(mixed, mixed=False))
 
     def test_prints_do_not_break_the_protocol(self, pool: ChildPool, items: dict[str, Item], orders: Orders) -> None:
         with pool.lend(orders.child) as child:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,10 @@ class TestLocal:
             workers = [pid for pid, parent in client.run(worker_facts).values() if parent == os.getpid()]
             assert len(workers) == 2
             link = dashboard_address(client)
-            assert link is None or link.startswith("http://127.0.0.1:")
+            assert link is not None
+            assert link.startswith("http://127.0.0.1:")
+            with urllib.request.urlopen(link.replace("/status", "/individual-workers")) as page:  # noqa: S310 - our own
+                assert b"bokeh" in page.read().lower()
         assert not any(psutil.pid_exists(pid) for pid in workers)
         assert capfd.readouterr() == ("", "")
 
@@ -56,7 +60,6 @@ class TestLocal:
             assert {end.laddr.ip for end in ends if end.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
 
     def test_a_taken_dashboard_port_is_no_trouble(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("wsiamf.cohort.cluster.find_spec", lambda _name: "bokeh")
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()

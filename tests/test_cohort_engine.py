@@ -167,8 +167,9 @@ class TestOnTcp:
         try:
             client.wait_for_workers(3, timeout=120)
             # Every child here computes on the CPU, so the first slide ends the run: by the tagged worker's hand.
+            asked = replace(orders, classes=classes, child=replace(orders.child, device="auto"))
             with pytest.raises(CohortError, match="device_class cpu in place of cuda"):
-                run_on_dask(items[:1], client, replace(orders, classes=classes), lambda _event: None)
+                run_on_dask(items[:1], client, asked, lambda _event: None)
             who = [child.ppid() for child in children_of(tmp_path)]
             logs = list(orders.places.logs.glob("child-*.log"))
             assert who == []
@@ -187,6 +188,23 @@ def test_of_tagged_and_plain_workers_only_the_tagged_are_asked(
         client.wait_for_workers(3, timeout=120)
         assert len(probe(client, orders)) == 3  # --device cpu
         assert len(probe(client, replace(orders, child=replace(orders.child, device="auto")))) == 1
+    finally:
+        kill_group(worker)
+        wait_until(lambda: len(client.nthreads()) == 2)
+
+
+def test_where_devices_may_mix_tagged_workers_still_do_the_work(
+    on_tcp: DaskProcesses, client: Client, items: list[Item], model: Path, tmp_path: Path
+) -> None:
+    orders = make_orders(tmp_path, model)
+    orders = replace(orders, child=replace(orders.child, device="auto"), mixed=True)
+    worker = on_tcp.add_worker("--resources", "GPU=1", "--name", "tagged-2")
+    try:
+        client.wait_for_workers(3, timeout=120)
+        (classes,) = probe(client, orders).values()
+        tally = run_on_dask(items[:2], client, replace(orders, classes=classes), lambda _event: None)
+        assert tally == {"done": 2}
+        assert len(list(orders.places.logs.glob("child-*.log"))) == 1  # the tagged worker's alone
     finally:
         kill_group(worker)
         wait_until(lambda: len(client.nthreads()) == 2)

@@ -15,7 +15,7 @@ import pytest
 
 import wsiamf.cohort.locks as module
 from tests.made_cohort import ROOT
-from wsiamf.cohort.locks import Lock, LockHeldError, living_holder, read_owner, run_lock, slide_lock
+from wsiamf.cohort.locks import Lock, LockHeldError, living_holder, read_owner, run_lock, slide_lock, wait_for_silent
 from wsiamf.errors import CohortError, OutputError
 
 
@@ -198,6 +198,23 @@ class TestRuns:
                         pass
             assert len(list(locks.glob("*.run"))) == 1
         assert list(locks.glob("*.run")) == []
+
+    @pytest.mark.parametrize("lives", [False, True])
+    def test_a_silent_run_of_another_host_is_waited_for(self, lives: bool, locks: Path) -> None:
+        path, said = locks / "shard-2-of-8.run", list[str]()
+        of_another_host(path, module.STALE_S - 1.5)
+        beat = threading.Timer(0.3, path.touch)
+        if lives:
+            beat.start()
+        began = time.monotonic()
+        wait_for_silent(locks, said.append)
+        assert time.monotonic() - began < 10
+        assert [line.split(":")[0] for line in said] == ["shard-2-of-8.run"]
+        assert (living_holder(path) is not None) == lives
+
+    def test_a_run_of_this_host_is_not_waited_for(self, locks: Path) -> None:
+        with run_lock(locks, shard=(1, 2)):
+            wait_for_silent(locks, lambda _line: pytest.fail("it is known to live"))
 
     def test_a_killed_run_is_in_nobodys_way(self, locks: Path) -> None:
         with hold_elsewhere(locks / "shard-1-of-2.run", "os.kill(os.getpid(), 9)"):

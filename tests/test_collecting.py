@@ -102,6 +102,13 @@ class TestRows:
         assert (row["hotspot_n"], row["hotspot_x_um"]) == (hotspot["n"], hotspot["x_um"])
         assert (row["mpp"], row["resampled"], row["backend"], row["seconds"]) == (0.25, False, "openvino", 1.5)
         assert rows_of(places, "n_warnings") == [0, 1, 0, None, None]
+        assert rows_of(places, "warnings") == [
+            None,
+            "s2.svs: 3 blocks of the overview are unreadable.",
+            None,
+            None,
+            None,
+        ]
         assert rows_of(places, "flags") == [None, "n<10", "n<10; not_estimable", None, None]
 
     def test_types_do_not_depend_on_what_is_there(self, places: Places) -> None:

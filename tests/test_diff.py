@@ -182,6 +182,15 @@ def test_cohorts(cohorts: tuple[Places, Places]) -> None:
     assert slides["c"].counts_before is None
 
 
+def test_a_slide_that_failed_is_not_compared_by_an_earlier_result(cohorts: tuple[Places, Places]) -> None:
+    fail(cohorts[1], "a", "a.csv: is damaged")
+    slide = next(iter(compare(cohorts[0].out, cohorts[1].out)))
+    assert (slide.slide_id, slide.status_before, slide.status_after) == ("a", "done", "failed")
+    assert (slide.counts_after, slide.figures) == (None, ())
+    assert slide.differs
+    assert not one(cohorts[0].folder("a"), cohorts[1].folder("a")).differs  # the folders themselves, as named
+
+
 def test_command(cohorts: tuple[Places, Places], capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["diff", str(cohorts[0].out), str(cohorts[1].out)]
     assert run([*arguments, "--csv"]) == 0

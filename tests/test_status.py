@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -23,6 +24,7 @@ from wsiamf.cli.main import run
 from wsiamf.cohort.places import Places
 from wsiamf.cohort.status import read_status
 from wsiamf.errors import CohortError
+from wsiamf.spec import ErrorRates
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def result(tmp_path_factory: pytest.TempPathFactory, sample_data: Path) -> Path:
 def places(tmp_path: Path, result: Path, sample_data: Path) -> Places:
     """Slides a to d; a is done, d has no candidates."""
     items = [made_item(sample_data, k + 1, name, points=name != "d") for k, name in enumerate("abcd")]
-    made = write_made_plan(tmp_path / "out", items)
+    made = write_made_plan(tmp_path / "out", items, model=str(result.parent.parent / "tiny"))
     copy_result(result, made.folder("a"))
     return made
 
@@ -100,9 +102,25 @@ def test_failed_with_reason(places: Places) -> None:
     assert seen.waiting == 0
 
 
-def test_results_of_other_options_wait(places: Places, sample_data: Path) -> None:
-    items = [made_item(sample_data, 1, "a")]
-    write_made_plan(places.out, items, options=OPTIONS | {"min_score": 0.5})
+@pytest.mark.parametrize("other", ["options", "mpp", "model", "error_rates", "algorithm_version", "key"])
+def test_results_that_are_not_the_plans_wait(
+    other: str, places: Places, result: Path, sample_data: Path, tmp_path: Path
+) -> None:
+    item = dataclasses.replace(made_item(sample_data, 1, "a"), mpp=0.3 if other == "mpp" else None)
+    plan: dict[str, Any] = {"model": str(result.parent.parent / "tiny")}
+    if other == "options":
+        plan |= {"options": OPTIONS | {"min_score": 0.5}}
+    elif other == "model":
+        plan |= {"model": None}
+    elif other == "error_rates":
+        rates = ErrorRates(domain="mine", threshold="count", n_amf=50, n_nmf=200, sensitivity=0.8, specificity=0.9)
+        (tmp_path / "rates.json").write_text(rates.model_dump_json())
+        plan |= {"error_rates": str(tmp_path / "rates.json")}
+    elif other in ("algorithm_version", "key"):
+        record = json.loads(places.record("a").read_text())
+        record["key"] = record["key"] | {"algorithm_version": 1} if other == "algorithm_version" else "none"
+        places.record("a").write_text(json.dumps(record))
+    write_made_plan(places.out, [item], **plan)
     seen = read_status(places)
     assert (seen.done, seen.waiting, seen.outdated) == (0, 1, 1)
 
@@ -214,7 +232,8 @@ def test_watching_ends_with_the_last_run(places: Places) -> None:
 def test_ten_thousand_slides(tmp_path: Path, result: Path, sample_data: Path) -> None:
     """Every one of them is counted; the time is measured by hand, not here."""
     names = [f"s{number}" for number in range(10_000)]
-    places = write_made_plan(tmp_path / "out", [made_item(sample_data, k + 1, name) for k, name in enumerate(names)])
+    items = [made_item(sample_data, k + 1, name) for k, name in enumerate(names)]
+    places = write_made_plan(tmp_path / "out", items, model=str(result.parent.parent / "tiny"))
     record = (result / "run.json").read_bytes()
     for name in names[:6000]:
         places.folder(name).mkdir()

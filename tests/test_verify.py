@@ -256,8 +256,20 @@ class TestCohort:
                 "cohort.csv: has 3 rows, the plan 4 slides (first a)",
             ),
             (lambda p: (p.out / "cohort.parquet").write_text("x"), "cohort.parquet: cannot be read"),
-            (lambda p: edit_summary(p.folder("a"), n_ok=5), "says n_ok 59 of a, its summary 5"),
-            (lambda p: shutil.rmtree(p.folder("a")), "of a, which has no result"),
+            (lambda p: edit_summary(p.folder("a"), n_amf=5), "cohort.csv: says n_amf"),
+            (lambda p: edit_summary(p.folder("a"), mf_per_mm2=5.5), "says mf_per_mm2"),
+            (lambda p: shutil.rmtree(p.folder("a")), "cohort.csv: says status done of a, its result failed"),
+            (lambda p: fail(p, "a", "a.csv: is damaged"), "cohort.csv: says status done of a, its result failed"),
+            (lambda p: p.failure("c").unlink(), "of c, its result not screened yet; collect again"),
+            (
+                lambda p: edit_record(p.folder("a"), lambda r: r["key"].update(slide="0" * 64)),
+                "predictions: a.parquet was made from another result of its slide; collect again",
+            ),
+            (lambda p: replace(p.out / "cases.csv", "59", "59 "), "cases.csv: was changed after it was written"),
+            (lambda p: append(p.out / "cohort.json"), "cohort.json: was changed after it was written"),
+            (lambda p: append(p.out / "summary.md"), "summary.md: was changed after it was written"),
+            (lambda p: append(p.out / "failures.csv"), "failures.csv: was changed"),
+            (lambda p: (p.out / "methods.md").unlink(), "methods.md: is missing; collect again"),
             (lambda p: drop_line(p.out / "failures.csv", 1), "failures.csv: has 0 rows, cohort.csv 1"),
             (lambda p: (p.out / "failures.csv").unlink(), "failures.csv: cannot be read"),
             (
@@ -310,6 +322,16 @@ class TestCohort:
             assert words in said
         for words in ("gone: a failure is recorded", "cohort.csv: is missing", "locks of runs that were killed"):
             assert words in said
+
+    @pytest.mark.parametrize("other", ["model", "error_rates", "algorithm_version"])
+    def test_a_result_of_another_model_rates_or_algorithm_is_warned_of(self, cohort: Places, other: str) -> None:
+        edit_record(cohort.folder("a"), lambda record: record["key"].update({other: "other"}))
+        assert any(line.startswith("a: the result was made with") for line in warnings(verify(cohort.out)))
+
+    def test_tables_of_older_versions_are_warned_of(self, cohort: Places) -> None:
+        cohort.collected.unlink()
+        assert problems(verify(cohort.out)) == []
+        assert any("could not be checked against hashes" in line for line in warnings(verify(cohort.out)))
 
     def test_warnings_of_many_slides_are_one_line(self, cohort: Places) -> None:
         for name in "ab":

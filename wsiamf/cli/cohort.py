@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,13 @@ def collect(out: Path) -> int:
     """
     from wsiamf.cli.cohort_report import report_collected
     from wsiamf.cohort.collecting import collect as collect_results
-    from wsiamf.cohort.locks import run_lock
+    from wsiamf.cohort.locks import run_lock, wait_for_silent
     from wsiamf.cohort.places import Places
+    from wsiamf.cohort.planning import read_plan
 
     places = Places(out)
+    read_plan(places)  # before the lock, which would leave its folder where there is no cohort
+    wait_for_silent(places.locks, logging.getLogger("wsiamf").warning)
     with run_lock(places.locks):
         return report_collected(collect_results(places))
 

@@ -49,7 +49,7 @@ def status(out: Path, as_json: bool, watch: float | None) -> None:
 def _lines(seen: Status) -> Iterator[str]:
     from datetime import datetime, timedelta
 
-    outdated = f" ({seen.outdated} done with other options)" if seen.outdated else ""
+    outdated = f" ({seen.outdated} done with other options, model, error rates or algorithm)" if seen.outdated else ""
     yield (
         f"{seen.n_slides} slides: {seen.done} done, {len(seen.running)} running, {len(seen.failed)} failed, "
         f"{seen.waiting} waiting{outdated}, {seen.no_candidates} without candidates"

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,8 +74,8 @@ def slurm_options(config: SlurmConfig, threads_per_worker: int) -> dict[str, Any
 
 
 def dashboard_address(client: Client) -> str | None:
-    """Where a browser shows the cluster at work; None without Bokeh."""
-    link: str | None = client.dashboard_link if find_spec("bokeh") is not None else None
+    """Where a browser shows the cluster at work; None where its scheduler shows nothing."""
+    link: str | None = client.dashboard_link
     return link or None
 
 
@@ -132,9 +131,8 @@ def slurm_cluster(config: SlurmConfig, threads_per_worker: int) -> Any:
 
 
 def _dashboard() -> str:
-    """On loopback alone: whoever reaches it sees names of slides. Without Bokeh, too, the scheduler opens a port."""
-    wanted = f"{_LOOPBACK}:{_DASHBOARD_PORT}"
-    return wanted if find_spec("bokeh") is not None and _is_free(_DASHBOARD_PORT) else f"{_LOOPBACK}:0"
+    """On loopback alone: whoever reaches it sees names of slides."""
+    return f"{_LOOPBACK}:{_DASHBOARD_PORT if _is_free(_DASHBOARD_PORT) else 0}"
 
 
 def _is_free(port: int) -> bool:

@@ -30,13 +30,16 @@ from wsiamf.cohort.reporting import write_cohort_report
 from wsiamf.cohort.results import DAMAGED, Failure, PlannedResults
 from wsiamf.cohort.rows import Row, as_table
 from wsiamf.errors import CohortError
-from wsiamf.files import atomic_file, dump_json, output_errors, write_text
+from wsiamf.files import atomic_file, dump_json, output_errors, sha256_file, write_text
 from wsiamf.predictions import write_csv
 from wsiamf.report import REPORT
 
 SCHEMA: Final = "wsiamf.cohort/1"
 ROWS_SCHEMA: Final = "wsiamf.cohort-rows/1"
+COLLECTED_SCHEMA: Final = "wsiamf.cohort-collected/1"
 PREDICTIONS: Final = "predictions"
+_HASHED: Final = ("cases.csv", "regions.csv", "failures.csv", "cohort.json", "summary.md", "methods.md")
+"""What can be told from what it should be by its hash alone; the slides' table has times, and follows from the slides."""
 _WRITTEN: Final = (".csv", ".html", ".json", ".md", ".parquet")
 
 
@@ -99,6 +102,8 @@ def collect(places: Places, *, seed: int | None = None) -> Collected:
     write_text(places.out / "summary.md", summary_page(document, gathered.failures))
     write_text(places.out / "methods.md", methods_page(document))
     write_text(places.out / "cohort.json", dump_json(document))
+    hashes = {name: sha256_file(places.out / name) for name in _HASHED}
+    write_text(places.collected, dump_json({"schema": COLLECTED_SCHEMA, "output_sha256": hashes}))
     if (
         plan.options.get("report", True) or (places.out / REPORT).exists()
     ):  # one that stands must not be of other tables
@@ -179,8 +184,8 @@ def _write_csv(target: Path, table: pa.Table) -> None:
 
 
 def _remove_leftovers(places: Places) -> None:
-    """Temporary files of a collection that was killed."""
-    for folder in (places.out, places.out / PREDICTIONS):
+    """Temporary files of a collection that was killed, or of a run that was while it wrote its plan."""
+    for folder in (places.out, places.out / PREDICTIONS, places.state):
         for path in folder.glob(".wsiamf-*"):
             if path.suffix in _WRITTEN and path.is_file():
                 path.unlink()

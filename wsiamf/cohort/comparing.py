@@ -162,7 +162,9 @@ class _Side:
         self._known = set(self.names)
 
     def result(self, name: str) -> _Result | None:
-        record = read_json(self._places.record(name)) if name in self._known else None
+        if name not in self._known or self._has_failed(name):  # a result that stands is of a run before the failure
+            return None
+        record = read_json(self._places.record(name))
         if record is None:
             return None
         folder = self._places.folder(name)
@@ -177,7 +179,10 @@ class _Side:
             return DONE if n >= FEW else FEW_FIGURES if n else NO_CANDIDATES
         if name in self._unlisted:
             return NO_CANDIDATES
-        return FAILED if self._places.failure(name).exists() else NOT_SCREENED
+        return FAILED if self._has_failed(name) else NOT_SCREENED
+
+    def _has_failed(self, name: str) -> bool:
+        return not self.is_slide and self._places.failure(name).exists()
 
 
 def _compare_slide(name: str, first: _Side, second: _Side, second_name: str) -> SlideChange:

@@ -96,7 +96,7 @@ def run_on_dask(items: Iterable[Item], client: Client, orders: Orders, on_event:
     Args:
         items: What is to be done; taken one by one as there is room.
         client: Of the cluster.
-        orders: Of the run; with ``classes`` of CUDA only workers that offer ``GPU`` are used, if there are any.
+        orders: Of the run; where it may use a GPU, only workers that offer ``GPU`` are used, if there are any.
         on_event: Called with each slide's outcome.
 
     Returns:
@@ -294,11 +294,8 @@ def _gpu_workers(client: Client, orders: Orders) -> list[str] | None:
 
 
 def _resources(client: Client, orders: Orders) -> dict[str, int] | None:
-    """What a task asks of its worker."""
-    if orders.classes is None or orders.classes.device_class != "cuda":
-        return None
-    offers = client.run(_offers_gpu_here, on_error="ignore")
-    return {GPU: 1} if any(offers.values()) else None
+    """What a task asks of its worker: to be one of those that were asked."""
+    return {GPU: 1} if _gpu_workers(client, orders) else None
 
 
 # What follows runs on workers.

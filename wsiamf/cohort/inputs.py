@@ -104,7 +104,7 @@ class Cohort:
 
 
 def _refuse_foreign(places: Places) -> None:
-    if places.state.exists():
+    if places.plan.exists():  # the folder of state alone says nothing: a run that wrote nothing may have made it
         return
     foreign = [name for name in RESULT_NAMES if (places.out / name).exists()]
     if foreign:

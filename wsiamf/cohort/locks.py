@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -190,6 +190,30 @@ def run_lock(locks: Path, *, shard: tuple[int, int] | None = None) -> Iterator[N
         lock.release()
 
 
+def wait_for_silent(locks: Path, on_wait: Callable[[str], None]) -> None:
+    """Wait until the locks of runs on other hosts have shown whether they live: until they beat, or are stale.
+
+    A run that was killed there a moment ago looks alive for a minute; one that lives beats every few seconds.
+
+    Args:
+        locks: Folder of the locks.
+        on_wait: Called with a line on each lock that is waited for.
+    """
+    for path in sorted(locks.glob(f"*{RUN_SUFFIX}")):
+        holder, beat = living_holder(path), _beat_of(path)
+        if holder is None or holder.host == socket.gethostname():
+            continue
+        on_wait(f"{path.name}: held by {holder}; waiting until it shows that it lives, {STALE_S:.0f} s at most")
+        while _beat_of(path) == beat and living_holder(path):
+            time.sleep(_POLL_S)
+
+
+def _beat_of(path: Path) -> float | None:
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime
+    return None
+
+
 def other_shards(locks: Path, shard: tuple[int, int]) -> bool:
     """Whether a shard other than this one is at work."""
     own = locks / f"shard-{shard[0]}-of-{shard[1]}{RUN_SUFFIX}"
@@ -207,7 +231,7 @@ def living_holder(path: Path) -> Owner | None:
     except FileNotFoundError:
         return None
     owner = read_owner(path)
-    if _now_there(path.parent) - beat > STALE_S:
+    if clock_of(path.parent) - beat > STALE_S:
         return None
     if owner is None:  # being written just now, or its writer was killed at that: its age decides
         return Owner("unknown host", 0, 0.0, "slide", "", beat) if path.exists() else None
@@ -243,8 +267,8 @@ def _guarded(folder: Path) -> Iterator[None]:
         yield
 
 
-def _now_there(folder: Path) -> float:
-    """The clock of the file system, which need not be this host's."""
+def clock_of(folder: Path) -> float:
+    """The time by the clock of the file system of locks, which need not be this host's."""
     guard = folder / _GUARD
     guard.touch()
     return guard.stat().st_mtime

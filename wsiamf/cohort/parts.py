@@ -34,7 +34,7 @@ def write_part(folder: Path, item: Item, result: Result) -> None:
         OutputError: The folder cannot be written to.
     """
     target, digest = folder / f"{item.slide_id}{_SUFFIX}", result.digest(item)
-    if _metadata(target).get(_DIGEST_KEY) == digest.encode():
+    if made_of(target) == digest:
         return
     try:
         source = pq.ParquetFile(result.predictions)
@@ -48,6 +48,11 @@ def write_part(folder: Path, item: Item, result: Result) -> None:
             for group in range(source.num_row_groups):
                 table = _with_head(_row_group(source, group, item), item, schema)
                 writer.write_table(table, row_group_size=ROWS_AT_A_TIME)
+
+
+def made_of(path: Path) -> str:
+    """``Result.digest`` of the result that a part was made from; empty where the file is no part."""
+    return _metadata(path).get(_DIGEST_KEY, b"").decode(errors="replace")
 
 
 def remove_other_parts(folder: Path, wanted: Collection[str]) -> None:

@@ -47,6 +47,11 @@ class Places:
         return self.state / "plan.json"
 
     @property
+    def collected(self) -> Path:
+        """Hashes of the tables and pages that ``collect`` wrote: ``wsiamf.cohort-collected/1``."""
+        return self.state / "collected.json"
+
+    @property
     def locks(self) -> Path:
         """One file a slide that is being worked on, and one a run."""
         return self.state / "locks"

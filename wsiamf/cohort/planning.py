@@ -167,7 +167,7 @@ def due(
         ConfigError: The plan's options or error rates are unusable.
     """
     chosen = plan.items if items is None else tuple(items)
-    today = _Today(plan, places, classes)
+    today = Today(places, classes, plan.options, plan.error_rates)
     judged = {}
     for n, item in enumerate(chosen, start=1):
         judged[item.slide_id] = today.judge(item)
@@ -188,16 +188,27 @@ def due(
     )
 
 
-class _Today:
-    """The keys that results would have today, and what is recorded."""
+class Today:
+    """The keys that results would have today, and what is recorded.
 
-    def __init__(self, plan: Plan, places: Places, classes: Classes) -> None:
+    Args:
+        places: Of the cohort.
+        classes: What the model computes with today.
+        options: Of ``ScreenOptions``, JSON values.
+        error_rates: JSON file of the user's own error rates.
+
+    Raises:
+        ConfigError: Options or error rates are unusable.
+    """
+
+    def __init__(self, places: Places, classes: Classes, options: Mapping[str, Any], error_rates: str | None) -> None:
         self._places = places
         self._classes = classes
-        self._options = parse_screen_options(plan.options)
-        self._error_rates: ErrorRates | None = load_error_rates(Path(plan.error_rates)) if plan.error_rates else None
+        self._options = parse_screen_options(dict(options))
+        self._error_rates: ErrorRates | None = load_error_rates(Path(error_rates)) if error_rates else None
 
     def judge(self, item: Item) -> Judged:
+        """What is known of a slide; it is hashed where it has a result."""
         if item.points is None:
             return Judged("no candidates")
         recorded = recorded_key(self._places.record(item.slide_id))

@@ -92,12 +92,20 @@ class PlannedResults:
             return Failure(DAMAGED, f"{error}; remove the folder and run again")
         if not (folder / PREDICTIONS).is_file():
             return Failure(DAMAGED, f"{item.slide_id}/{PREDICTIONS}: missing; remove the folder and run again")
-        if other := self._other_part(item, record["key"]):
+        if other := self.differing_part(item, record["key"]):
             return Failure(NOT_SCREENED, f"not screened yet with {_WORDS[other]}")
         return Result(record, summary, folder / PREDICTIONS)
 
-    def _other_part(self, item: Item, key: dict[str, Any]) -> str | None:
-        """Which part of a result's key is not the plan's."""
+    def differing_part(self, item: Item, key: dict[str, Any]) -> str | None:
+        """Which part of a result's key is not what the plan asks for: what can be told without reading slide and points.
+
+        Args:
+            item: The slide.
+            key: As ``run.json`` holds it.
+
+        Returns:
+            ``options``, ``algorithm_version``, ``model`` or ``error_rates``, the first that differs; None where none does.
+        """
         own = {"mpp": item.mpp} if item.mpp is not None else {}
         options = key_options({**self._plan.options, **own})
         asked = {"options": options, "algorithm_version": ALGORITHM_VERSION, **self._asked}

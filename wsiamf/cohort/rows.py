@@ -60,6 +60,7 @@ COLUMNS: Final = pa.schema(
         ("resampled", _TRUTH),
         ("upsampled", _TRUTH),
         ("n_warnings", _WHOLE),
+        ("warnings", _TEXT),
         *((name, _TEXT) for name in ("flags", "backend", "precision", "device_class", "model")),
         ("seconds", _REAL),
     ]
@@ -82,7 +83,8 @@ def result_row(item: Item, result: Result) -> Row:
     row |= {f"hotspot_{name}": hotspot.get(name) for name in _HOTSPOT_FIELDS}
     row |= {name: record["slide"][name] for name in ("mpp", "mpp_source")}
     row |= {name: record["reading"][name] for name in ("resampled", "upsampled")}
-    row |= {"n_warnings": len(record["warnings"]), "flags": SEPARATOR.join(summary["flags"]) or None}
+    row |= {"n_warnings": len(record["warnings"]), "warnings": SEPARATOR.join(record["warnings"]) or None}
+    row |= {"flags": SEPARATOR.join(summary["flags"]) or None}
     row |= {name: record[name] for name in ("backend", "precision", "device_class")}
     return row | {"model": record["model"]["title"], "seconds": float(record["times"]["seconds"])}
 

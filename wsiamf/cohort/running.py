@@ -24,8 +24,10 @@ from wsiamf.cohort.children import POOL, ChildPool
 from wsiamf.cohort.items import Classes, Item
 from wsiamf.cohort.locks import SLIDE_SUFFIX, LockHeldError, slide_lock
 from wsiamf.cohort.places import STATE_FOLDER, Places
+from wsiamf.cohort.planning import Today
 from wsiamf.errors import CohortError, OutputError, WsiamfError
 from wsiamf.files import TEMPORARY_PREFIX, dump_json, leftover_pattern, output_errors, remove_leftovers, write_text
+from wsiamf.screen.key import COMPUTED_BY
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ class Orders:
         time_limit_s: Seconds a slide may take; None for no limit.
         lock_wait_s: Seconds to wait for a slide that another run works on.
         classes: What every child must compute with; None for anything.
+        since: Before the slides were judged, by the clock of OUT's file system: a result that is younger is another run's.
+        mixed: Children may differ from ``classes`` in backend, precision and device class, but not in the model.
     """
 
     child: ChildSettings
@@ -59,6 +63,8 @@ class Orders:
     time_limit_s: float | None = None
     lock_wait_s: float = LOCK_WAIT_S
     classes: Classes | None = None
+    mixed: bool = False
+    since: float | None = None
 
     @property
     def places(self) -> Places:
@@ -75,7 +81,7 @@ class Outcome:
         status: ``done`` or ``failed``.
         reason: Why it failed, on one line.
         kind: ``error`` (its own, or of the disk), ``crash`` or ``timeout``.
-        attempts: How often it was tried.
+        attempts: How often it was tried; 0 where another run did it meanwhile.
         seconds: Of all tries.
         n_crops: Candidates classified; 0 where it failed.
     """
@@ -117,13 +123,34 @@ def screen_item(
     """
     started = time.monotonic()
     try:
-        with slide_lock(orders.places.locks, item.slide_id, wait_s=orders.lock_wait_s), _no_leftovers(item, orders):
-            outcome = _try_until_known(item, orders, on_progress, pool)
-            if outcome.status == "failed":
-                _write_if_possible(orders.places, outcome)
+        with slide_lock(orders.places.locks, item.slide_id, wait_s=orders.lock_wait_s):
+            if _done_meanwhile(item, orders):
+                return Outcome(item.slide_id, "done", attempts=0)
+            outcome = _screen_locked(item, orders, on_progress, pool)
     except (LockHeldError, OutputError) as error:  # its failure file, if any, is the business of who holds the lock
         outcome = Outcome(item.slide_id, "failed", _one_line(error), "error")
     return replace(outcome, seconds=round(time.monotonic() - started, 3))
+
+
+def _done_meanwhile(item: Item, orders: Orders) -> bool:
+    """Whether another run has done the slide since this one was planned: shards of different N share slides."""
+    if orders.classes is None or orders.since is None:
+        return False
+    try:
+        if orders.places.record(item.slide_id).stat().st_mtime < orders.since:
+            return False
+    except OSError:
+        return False
+    judged = Today(orders.places, orders.classes, orders.options, orders.error_rates).judge(item)
+    return judged.kind == "done" or (orders.mixed and judged.kind == "mixed")
+
+
+def _screen_locked(item: Item, orders: Orders, on_progress: OnProgress, pool: ChildPool) -> Outcome:
+    with _no_leftovers(item, orders):
+        outcome = _try_until_known(item, orders, on_progress, pool)
+        if outcome.status == "failed":
+            _write_if_possible(orders.places, outcome)
+        return outcome
 
 
 def write_failure(places: Places, outcome: Outcome) -> None:
@@ -239,15 +266,19 @@ def warm_up(orders: Orders, *, pool: ChildPool = POOL) -> Classes:
 
 def check_classes(classes: Classes, orders: Orders) -> None:
     """Raise a ``CohortError`` where a child computes otherwise than the run does."""
-    if orders.classes is None or classes == orders.classes:
+    if orders.classes is None:
         return
     ours, theirs = orders.classes.as_json(), classes.as_json()
-    differing = ", ".join(
-        f"{name} {theirs[name]} in place of {ours[name]}" for name in ours if ours[name] != theirs[name]
+    names = [name for name in ours if ours[name] != theirs[name] and not (orders.mixed and name in COMPUTED_BY)]
+    if not names:
+        return
+    differing = ", ".join(f"{name} {theirs[name]} in place of {ours[name]}" for name in names)
+    remedy = (
+        "give all of them the same bundle"
+        if orders.mixed
+        else "use workers of one kind, or name --backend and --device"
     )
-    raise CohortError(
-        f"a worker would compute with {differing}; use workers of one kind, or name --backend and --device."
-    )
+    raise CohortError(f"a worker would compute with {differing}; {remedy}.")
 
 
 def _one_line(error: WsiamfError) -> str:

@@ -19,7 +19,7 @@ from wsiamf.cohort.collecting import Collected, collect
 from wsiamf.cohort.engine import Progress, probe, run_on_dask, run_serial
 from wsiamf.cohort.inputs import Cohort
 from wsiamf.cohort.items import Classes, Item
-from wsiamf.cohort.locks import other_shards, run_lock
+from wsiamf.cohort.locks import clock_of, other_shards, run_lock
 from wsiamf.cohort.places import Places
 from wsiamf.cohort.planning import Due, Plan, due, read_plan, recorded_key, shard, write_plan
 from wsiamf.cohort.run_log import RunLog, run_log
@@ -119,12 +119,13 @@ def _prepare(
     """What is left to do, given what the workers compute with, and orders that hold them to it."""
     found = {"here": warm_up(orders)} if client is None else probe(client, orders)
     classes = _agreed(found, allow_mixed=allow_mixed)
+    since = clock_of(places.locks)
     left = due(plan, places, classes, _part(plan, where))
     if left.mixed and not allow_mixed:
         raise CohortError(_mixed_results(left))
     if where.shard and not allow_mixed:
         _check_other_shards(plan, places, classes)
-    return left, replace(orders, classes=None if allow_mixed else classes)
+    return left, replace(orders, classes=classes, mixed=allow_mixed, since=since)
 
 
 def _screen(items: Sequence[Item], client: Client | None, orders: Orders, on_event: OnEvent) -> Counter[str]:

@@ -21,7 +21,7 @@ import psutil
 from wsiamf.cohort.items import Item
 from wsiamf.cohort.places import Places
 from wsiamf.cohort.planning import Plan, read_plan
-from wsiamf.screen.key import key_options
+from wsiamf.cohort.results import PlannedResults
 
 SCHEMA: Final = "wsiamf.cohort-status/1"
 STALE_S: Final = 60.0
@@ -54,11 +54,11 @@ class Status:
 
     Args:
         n_slides: Rows of the plan.
-        done: Slides whose result stands and was made with the plan's options.
+        done: Slides whose result stands and was made with the plan's options, model and error rates by today's algorithm.
         running: Slides that a living process holds.
         failed: Slide id and reason of each whose last try failed; those that a run now at work will try again are waiting.
-        waiting: Slides not begun, those done with other options included.
-        outdated: Of the waiting, those done with other options.
+        waiting: Slides not begun, those done otherwise included.
+        outdated: Of the waiting, those done with other options, another model, other error rates or another algorithm.
         no_candidates: Slides that the points file does not list.
         runs: Runs at work.
         slides_per_hour: Of the runs at work; None where none is, or none has finished a slide.
@@ -108,7 +108,7 @@ class _Look:
 
     def __init__(self, places: Places, plan: Plan, held: dict[str, Worker], began: float | None) -> None:
         self._places = places
-        self._options = dict(plan.options)
+        self._planned = PlannedResults(plan, places)
         self._held = held
         self._began = began
         self._failures = _names(places.failures)
@@ -159,10 +159,10 @@ class _Look:
 
     def _take_record(self, item: Item) -> None:
         record = read_object(self._places.record(item.slide_id))
-        own = {} if item.mpp is None else {"mpp": item.mpp}
+        key = record.get("key") if record else None
         if record is None:
             self._counts["waiting"] += 1
-        elif key_options(record.get("options")) != key_options(self._options | own):
+        elif not isinstance(key, dict) or self._planned.differing_part(item, key):
             self._counts["waiting"] += 1
             self._counts["outdated"] += 1
         else:

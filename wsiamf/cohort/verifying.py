@@ -12,8 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wsiamf.cohort.faults import WARNING, Fault, Faults, problem, warning
+from wsiamf.cohort.items import Item
+from wsiamf.cohort.parts import made_of
 from wsiamf.cohort.places import STATE_FOLDER, Places
 from wsiamf.cohort.planning import Plan, read_plan
+from wsiamf.cohort.results import Failure, PlannedResults
+from wsiamf.cohort.rows import COLUMNS, FAILED, Row, failed_row, result_row, unlisted_row
 from wsiamf.cohort.slide_files import (
     check_files,
     check_record,
@@ -29,12 +33,15 @@ from wsiamf.cohort.status import living_locks
 from wsiamf.errors import CohortError
 from wsiamf.files import RUN_RECORD, sha256_file
 from wsiamf.report import REPORT, made_from
-from wsiamf.screen.key import key_options
 from wsiamf.screen.record import SCHEMA
 
 _LEFTOVER: Final = ".wsiamf-"
-_COUNTS: Final = ("n_candidates", "n_ok", "n_amf", "n_nmf")
-_FAILED: Final = "failed"
+_OTHER: Final = {
+    "options": "other options than the plan's",
+    "algorithm_version": "another version of wsiamf's algorithm",
+    "model": "another model than the plan's",
+    "error_rates": "other error rates than the plan's",
+}
 
 OnProgress = Callable[[int, int], None]
 
@@ -110,8 +117,9 @@ class _Cohort:
         self._plan = plan
         self._places = places
         self._standing = standing
-        self._regions: dict[str, list[tuple[str, ...]]] = {}
-        """The named regions that each slide's summary counts, as rows of ``regions.csv``; filled with the rows' check."""
+        self._results = PlannedResults(plan, places)
+        self._digests: dict[str, str] = {}
+        """Of the results that stand: what their parts of ``predictions/`` should be made of."""
 
     def check(self) -> Faults:
         yield from self._check_slides()
@@ -130,6 +138,7 @@ class _Cohort:
         yield from self._check_regions(rows)
         yield from self._check_parts(rows)
         yield from self._check_document(rows)
+        yield from self._check_hashes()
         yield from self._check_page()
 
     def _check_slides(self) -> Faults:
@@ -142,9 +151,9 @@ class _Cohort:
                     yield warning(item.slide_id, "there is no result: the slide failed or was not screened yet")
                 continue
             record = read_json(self._places.record(item.slide_id)) or {}
-            own = {} if item.mpp is None else {"mpp": item.mpp}
-            if key_options(record.get("options")) != key_options(self._plan.options | own):
-                yield warning(item.slide_id, "the result was made with other options than the plan's; run again")
+            key = record.get("key")
+            if isinstance(key, dict) and (part := self._results.differing_part(item, key)):
+                yield warning(item.slide_id, f"the result was made with {_OTHER[part]}; run again")
             if bool(record.get("named_regions")) != (item.regions is not None):
                 yield warning(item.slide_id, "named regions were given to the result or to the plan alone; run again")
         for path in sorted(self._places.failures.glob("*.json")):
@@ -158,30 +167,36 @@ class _Cohort:
             odd = sorted({name for _, name in {*due} ^ {*found}})
             named = f" (first {odd[0]})" if odd else ", in another order"
             yield problem("cohort.csv", f"has {len(found)} rows, the plan {len(due)} slides{named}; collect again")
+        items = {item.slide_id: item for item in self._plan.items}
         for row in rows:
-            yield from self._check_row(row)
+            if item := items.get(row["slide_id"]):
+                yield from self._check_row(item, row)
 
-    def _check_row(self, row: dict[str, Any]) -> Faults:
-        slide_id = row["slide_id"]
-        if row["status"] == _FAILED:
+    def _check_row(self, item: Item, row: dict[str, Any]) -> Faults:
+        """Whether a row and the slide's part of ``predictions/`` say what the slide's result says now."""
+        due = self._due_row(item)
+        if due is None:  # a damaged result, which is named where the slide is checked
             return
-        summary = read_json(self._places.folder(slide_id) / "summary.json")
-        counted = (regions_of(summary or {}) or {}).items()
-        self._regions[slide_id] = [(slide_id, name, str(n), str(n_amf)) for name, (n, n_amf) in counted]
-        if summary is None and row["n_candidates"] == 0:
-            return
-        if summary is None:
-            yield problem("cohort.csv", f"says {row['status']} of {slide_id}, which has no result; collect again")
-            return
-        for name in _COUNTS:
-            if row[name] != summary.get(name):
-                yield problem(
-                    "cohort.csv",
-                    f"says {name} {row[name]} of {slide_id}, its summary {summary.get(name)}; collect again",
-                )
+        name = next((name for name in COLUMNS.names if row.get(name) != due.get(name)), None)
+        if name is not None:
+            shown = f"says {name} {row.get(name)} of {item.slide_id}, its result {due.get(name)}"
+            yield problem("cohort.csv", f"{shown}; collect again")
+
+    def _due_row(self, item: Item) -> Row | None:
+        """What ``collect`` would write of a slide now; None where that fails."""
+        if item.points is None:
+            return unlisted_row(item)
+        result = self._results.read(item)
+        if isinstance(result, Failure):
+            return failed_row(item, result)
+        try:
+            self._digests[item.slide_id] = result.digest(item)
+            return result_row(item, result)
+        except (KeyError, TypeError):
+            return None
 
     def _check_failures(self, rows: list[dict[str, Any]]) -> Faults:
-        due = [row["slide_id"] for row in rows if row["status"] == _FAILED]
+        due = [row["slide_id"] for row in rows if row["status"] == FAILED]
         found = self._column("failures.csv", "slide_id")
         if found is None:
             yield problem("failures.csv", "cannot be read; collect again")
@@ -208,7 +223,12 @@ class _Cohort:
         if found is None:
             yield problem(path.name, "cannot be read; collect again")
             return
-        due = [region for row in rows for region in self._regions.get(row["slide_id"], ())]
+        due: list[tuple[str, ...]] = []
+        for row in rows:
+            if row["status"] != FAILED:
+                summary = read_json(self._places.folder(row["slide_id"]) / "summary.json") or {}
+                counted = (regions_of(summary) or {}).items()
+                due += [(row["slide_id"], name, str(n), str(n_amf)) for name, (n, n_amf) in counted]
         if found != due:
             odd = sorted({name for name, *_ in {*found} ^ {*due}})
             named = f" (first {odd[0]})" if odd else ", in another order"
@@ -226,6 +246,8 @@ class _Cohort:
                 yield problem("predictions", f"{name}.parquet is missing; collect again")
             elif (rows_there := _n_rows(found[name])) != n:
                 yield problem("predictions", f"{name}.parquet has {rows_there} rows, cohort.csv {n}; collect again")
+            elif name in self._digests and made_of(found[name]) != self._digests[name]:
+                yield problem("predictions", f"{name}.parquet was made from another result of its slide; collect again")
 
     def _check_document(self, rows: list[dict[str, Any]]) -> Faults:
         document = read_json(self._places.out / "cohort.json")
@@ -236,6 +258,19 @@ class _Cohort:
         stated = {name: n for name, n in dict(document.get("n_by_status") or {}).items() if n}
         if stated != counted:
             yield problem("cohort.json", f"counts the statuses {stated}, cohort.csv {counted}; collect again")
+
+    def _check_hashes(self) -> Faults:
+        """Whether tables and pages are what ``collect`` wrote; the slides' table is compared row by row instead."""
+        hashes = read_json(self._places.collected)
+        if hashes is None:
+            yield warning("", "the cohort's tables could not be checked against hashes: collected by an older version")
+            return
+        for name, digest in hashes["output_sha256"].items():
+            path = self._places.out / name
+            if not path.is_file():
+                yield problem(name, "is missing; collect again")
+            elif sha256_file(path) != digest:
+                yield problem(name, "was changed after it was written (its sha256 is another); collect again")
 
     def _check_page(self) -> Faults:
         page, document = self._places.out / REPORT, self._places.out / "cohort.json"
