@@ -17,9 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.points_fuzz import LONG, SHORT, bounded_memory, fuzz, hostile_files, refusal, write_zip
+from tests.points_fuzz import LONG, SHORT, SLIDE, bounded_memory, fuzz, hostile_files, refusal, write_zip
 from tests.shared_pages import share_pages
 from tests.sliderunner_files import AREA, POLYGON, Annotation, write_sliderunner
+from wsiamf.candidates import read_candidates
+from wsiamf.candidates.formats import reader_for
+from wsiamf.errors import CandidateError
 
 _SLIDERUNNER = ("Slides", "Persons", "Classes", "Annotations", "Annotations_coordinates", "Annotations_label")
 FEATURES = {
@@ -181,6 +184,47 @@ def test_more_rows_than_are_read(tmp_path: Path) -> None:
     assert path.stat().st_size < 1 << 20
     with bounded_memory(20):
         assert refusal(path).startswith("holds 21,000,000 rows; at most 20,000,000 are read")
+
+
+def _labelled_by_many(folder: Path, points_format: str, n_persons: int, n_rows: int) -> Path:
+    """A file of rows that nobody labelled but for one, and of so many persons."""
+    if points_format == "sliderunner":
+        spots = [Annotation([(number % 3000, number // 3000)]) for number in range(n_rows)]
+        return write_sliderunner(folder / "many.sqlite", spots, persons=[f"p{number}" for number in range(n_persons)])
+    path = folder / "many.geojson"
+    features: list[dict[str, object]] = [
+        {"type": "Feature", "geometry": {"type": "Point", "coordinates": [number % 3000, number // 3000]}}
+        for number in range(n_rows)
+    ]
+    features[0]["properties"] = {"metadata": {f"expert_{number}": "AMF" for number in range(n_persons)}}
+    path.write_text(json.dumps(features))
+    return path
+
+
+@pytest.mark.parametrize("points_format", ["sliderunner", "qupath-geojson"])
+def test_labels_of_every_person_for_every_row_are_bounded(tmp_path: Path, points_format: str) -> None:
+    path = _labelled_by_many(tmp_path, points_format, 3000, 3000)
+    with bounded_memory(30):
+        assert refusal(path).startswith("names 3,000 persons beside 3,000 annotations; of more than 50 persons")
+
+
+@pytest.mark.parametrize("points_format", ["sliderunner", "qupath-geojson"])
+def test_many_persons_of_few_annotations_are_read(tmp_path: Path, points_format: str) -> None:
+    assert len(read_candidates(_labelled_by_many(tmp_path, points_format, 3000, 10), SLIDE).table) == 10
+
+
+def test_a_database_for_many_slides_bounds_persons_by_slide(tmp_path: Path) -> None:
+    path = _labelled_by_many(tmp_path, "sliderunner", 3000, 3000)
+    listed = reader_for(path, None).listed(path)
+    assert listed is not None
+    with pytest.raises(CandidateError, match="names 3,000 persons"):
+        listed.own("case_1.svs")
+
+
+def test_short_rows_below_a_long_header_are_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text(",".join(["x", "y", *(f"expert_{number}" for number in range(2000))]) + "\n" + "1,2\n" * 2000)
+    assert refusal(path).startswith("its rows are far shorter than its header of 2,002 columns")
 
 
 def test_the_nearest_of_many_names_is_found_at_once(tmp_path: Path) -> None:
