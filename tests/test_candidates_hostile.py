@@ -186,6 +186,27 @@ def test_more_rows_than_are_read(tmp_path: Path) -> None:
         assert refusal(path).startswith("holds 21,000,000 rows; at most 20,000,000 are read")
 
 
+def test_a_parquet_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.parquet"
+    n = 200_000
+    same, numbers = np.zeros(n, np.int8), pa.array(np.zeros(n, np.int32))
+    long_word = pa.DictionaryArray.from_arrays(numbers, pa.array(["a" * 10_000 + " "]))
+    pq.write_table(pa.table({"x": same, "y": same, "label": long_word}), path, compression="zstd", store_schema=False)
+    assert path.stat().st_size < 1 << 13
+    with bounded_memory(20):
+        assert refusal(path).startswith("its texts are 2,000,000,000 characters, more than 64 MiB and 100 times")
+
+
+def test_a_parquet_file_of_empty_columns_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "wide.parquet"
+    n = 250_000
+    nulls = dict.fromkeys((f"expert_{number}" for number in range(450)), pa.nulls(n, pa.string()))
+    same = np.zeros(n, np.int8)
+    pq.write_table(pa.table({"x": same, "y": same, **nulls}), path, compression="zstd")
+    with bounded_memory(20):
+        assert refusal(path).startswith("holds 250,000 rows of 452 columns, more than 100,000,000 cells")
+
+
 def _labelled_by_many(folder: Path, points_format: str, n_persons: int, n_rows: int) -> Path:
     """A file of rows that nobody labelled but for one, and of so many persons."""
     if points_format == "sliderunner":
