@@ -258,9 +258,20 @@ def test_the_nearest_of_many_names_is_found_at_once(tmp_path: Path) -> None:
 
 
 def test_one_endless_value_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "long.geojson"
-    path.write_bytes(b'[{"type":"Point","x":"' + b"a" * (20 << 20))
-    assert "one value is longer than" in refusal(path)
+    path = tmp_path / "long.geojson.gz"
+    path.write_bytes(gzip.compress(b'[{"type":"Point","x":"' + b"a" * (20 << 20), mtime=0))
+    with bounded_memory(40):
+        assert refusal(path).startswith("the object at character 1 is longer than 4,194,304 characters, the most")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_one_points_annotation_of_many_points_is_read(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    places = np.random.default_rng(0).uniform(0, 9000, (130_000, 2)).tolist()
+    path = tmp_path / "points.geojson"
+    text = json.dumps({"type": "MultiPoint", "coordinates": places})
+    assert len(text) > 4 << 20
+    path.write_bytes(pack(text.encode()))
+    assert len(reader_for(path, None).read(path, SLIDE)) == len(places)
 
 
 @pytest.mark.parametrize(("members", "n"), [({"a.txt": b"x"}, 0), ({"a.geojson": b"{}", "b/c.json": b"{}"}, 2)])
