@@ -22,7 +22,7 @@ from wsiamf.files import dump_json
 from wsiamf.geometry import Bounds, SlideFrame
 from wsiamf.predictions import write_predictions
 from wsiamf.regions import Region
-from wsiamf.screen.key import key_options
+from wsiamf.screen.key import ALGORITHM_VERSION, key_options
 from wsiamf.summary import SummaryRules, apply_thresholds, summarize
 
 FRAME = SlideFrame(width=20_000, height=20_000, mpp=0.25, bounds=Bounds(0, 0, 20_000, 20_000))
@@ -76,11 +76,11 @@ def made_record(item: Item) -> dict[str, Any]:
     bundle = open_bundle()
     key: dict[str, Any] = {"slide": item.slide_id, "points": "cd" * 32, "regions": None, "model": bundle.sha256}
     own = {} if item.mpp is None else {"mpp": item.mpp}
-    key |= {"options": key_options(OPTIONS | own), "error_rates": None, "algorithm_version": 2}
+    key |= {"options": key_options(OPTIONS | own), "error_rates": None, "algorithm_version": ALGORITHM_VERSION}
     computed = {"backend": "openvino", "precision": "f32", "device_class": "cpu"}
     return {
         "schema": "wsiamf.run/1",
-        "algorithm_version": 2,
+        "algorithm_version": ALGORITHM_VERSION,
         "wsiamf": "0.1.0",
         "versions": {"python": "3.11.7"},
         "slide": {"name": item.slide.name, "mpp": FRAME.mpp, "mpp_source": "aperio.MPP"},

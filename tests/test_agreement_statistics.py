@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from wsiamf.agreement.statistics import bland_altman, icc_2_1, weighted_kappa
 
@@ -109,6 +110,18 @@ class TestKappa:
         values = [[weighted_kappa(table, power=power) for power in (1, 2)] for table in (near, far)]
         assert values[0][1].value > values[0][0].value  # type: ignore[union-attr]
         assert values[1][1].value < values[1][0].value  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize("table", [[[3, 0], [0, 7]], [[6, 0, 0], [0, 11, 0], [0, 0, 5]], np.diag([4, 9, 7, 1])])
+    @pytest.mark.parametrize("power", [1, 2])
+    def test_whole_agreement_has_no_interval(self, table: ArrayLike, power: int) -> None:
+        found = weighted_kappa(table, power=power)
+        assert found is not None
+        assert (found.value, found.interval, found.reason) == (1.0, None, "the counts agree wholly")
+
+    def test_whole_disagreement_has_no_variance(self) -> None:
+        found = weighted_kappa([[0, 7], [7, 0]])
+        assert found is not None
+        assert (found.value, found.interval, found.reason) == (-1.0, None, "the large-sample variance is nought")
 
     @pytest.mark.parametrize("table", [[[1, 0], [0, 1]], [[9, 0], [0, 0]], [[9]]])
     def test_not_estimable(self, table: list[list[int]]) -> None:

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from tests.points_fuzz import MRXS, SLIDE, positions, refusal, slide_of, write_zip
 from wsiamf.candidates import Candidates, read_candidates
+from wsiamf.candidates.formats import reader_for
 from wsiamf.candidates.outlines import Outlines
+from wsiamf.candidates.raw import NamedSlide
 from wsiamf.errors import CandidateError
 
 REAL = "annotations/qupath05_export.geojson"
@@ -116,7 +118,15 @@ def test_objects_without_an_id_among_others(tmp_path: Path) -> None:
     several = {"type": "MultiPoint", "coordinates": [[100, 100], [900, 900]]}
     found = read(tmp_path, feature(point(1, 2), "a"), feature(point(500, 2)), feature(several))
     assert found.table["candidate_id"].tolist() == ["1", "2", "3/1", "3/2"]
-    assert "3 objects without an id: all objects are called by their numbers in the file" in found.notes
+    assert "2 objects without an id: all objects are called by their numbers in the file" in found.notes
+
+
+def test_a_region_without_an_id_takes_none_of_the_figures(tmp_path: Path) -> None:
+    found = read(
+        tmp_path, feature(square(1500, 1500, 3000)), feature(square(400, 400), "a"), feature(square(900, 400), "b")
+    )
+    assert found.table["candidate_id"].tolist() == ["a", "b"]
+    assert found.notes == ("1 outline wider than 100 um taken for regions and left out",)
 
 
 def parts(*places: tuple[float, float], side: float = 40.0) -> dict[str, Any]:
@@ -135,6 +145,30 @@ def test_cells_of_a_class_in_one_object(tmp_path: Path) -> None:  # as CellViT w
     assert "3 cells of other classes left out: 'Neoplastic' (2), 'Dead' (1)" in found.notes
     with pytest.raises(CandidateError, match="none of its classes is mitotic figures"):
         read(tmp_path, other)
+
+
+def test_a_tissue_in_pieces_is_a_region(tmp_path: Path) -> None:  # as QuPath's tissue detection writes it
+    pieces = feature(parts((100, 100), (900, 900), (2000, 300), side=300), "t", objectType="annotation")
+    found = read(tmp_path, pieces, feature(square(400, 400), "a", objectType="annotation", classification="AMF"))
+    assert found.table["candidate_id"].tolist() == ["a"]
+    assert found.table["by_person"].all()
+    assert found.notes == ("1 outline wider than 100 um taken for regions and left out",)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "n"),
+    [
+        (parts((100, 100), (5000, 100)), 2),  # whatever the resolution
+        (parts((100, 100), (700, 100)), None),  # 64 to 640 um in all
+        (parts((100, 100), (5000, 100), side=150), None),  # parts of 15 to 150 um
+        (parts((100, 100), (5000, 100), side=1500), 1),
+    ],
+)
+def test_cells_are_told_without_a_slide_only_at_every_resolution(tmp_path: Path, geometry: Any, n: int | None) -> None:
+    path = written(tmp_path, feature(geometry, classification="AMF"))
+    raw = reader_for(path, None).read(path, NamedSlide())
+    assert raw.may_hold_regions == (n is None)
+    assert len(raw) == (n or 1)
 
 
 @pytest.mark.parametrize(
@@ -230,13 +264,24 @@ def test_points_of_one_object_have_numbered_ids(tmp_path: Path) -> None:
         ({"type": "Polygon", "coordinates": [[]]}, "object 1: its coordinates are no numbers"),
         ({"type": "Polygon", "coordinates": [7]}, "object 1: its coordinates are no numbers"),
         ({"type": "MultiPolygon", "coordinates": [7]}, "object 1: its coordinates are [7]"),
+        ({"type": "MultiPolygon", "coordinates": [[[[]]]]}, "object 1: its coordinates are no numbers"),
+        ({"type": "MultiPolygon", "coordinates": [[[]]]}, "object 1: its coordinates are no numbers"),
+        (
+            {"type": "MultiPolygon", "coordinates": [[[[5], [6]]], [[[5000], [5001]]]]},
+            "object 1: its coordinates are no numbers",
+        ),
+        (
+            {"type": "MultiPolygon", "coordinates": [[[[1e308, 1], [-1e308, 1]]]]},
+            "object 1: its coordinates are no finite numbers",
+        ),
         ({"type": "Point", "coordinates": [1e300, 1]}, "lies off the slide"),
     ],
 )
 def test_objects_without_a_place_are_named(tmp_path: Path, geometry: Any, said: str) -> None:
-    path = written(tmp_path, [feature(geometry)])
-    assert said in refusal(path)
-    assert read_candidates(path, SLIDE, skip_bad_points=True).table["status"].tolist() == ["bad_point"]
+    for properties in ({}, {"classification": "AMF"}):
+        path = written(tmp_path, [feature(geometry, **properties)])
+        assert said in refusal(path)
+        assert read_candidates(path, SLIDE, skip_bad_points=True).table["status"].tolist() == ["bad_point"]
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,20 @@ def test_asap_dots_sets_and_outlines(tmp_path: Path) -> None:
     assert positions(read(tmp_path, made.asap(objects[:1]), MRXS)) == [(10.25, 20.5)]
 
 
+def test_asap_keeps_a_groups_program_among_its_attributes(tmp_path: Path) -> None:
+    objects = [("Dot", "AMF", [(10.0, 20.0)]), ("Dot", "NMF", [(500.0, 20.0)])]
+    groups = (
+        '<AnnotationGroups><Group Name="AMF" PartOfGroup="None" Color="#ff0000"><Attributes>'
+        '<Attribute grade="3"/><Attribute labelled_by="wsiamf tiny"/><Attribute note="x"/></Attributes></Group>'
+        '<Group Name="NMF" PartOfGroup="None" Color="#0000ff"><Attributes><Attribute note="x"/></Attributes></Group>'
+        "</AnnotationGroups>"
+    )
+    text = made.asap(objects).decode()
+    start, end = text.index("<AnnotationGroups"), text.index("</ASAP_Annotations>")
+    found = read(tmp_path, (text[:start] + groups + text[end:]).encode())
+    assert found.table["by_person"].tolist() == [False, True]
+
+
 def test_asap_faults_name_the_point(tmp_path: Path) -> None:
     objects = [
         ("Dot", "None", [(1.0, 2.0)]),

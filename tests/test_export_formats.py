@@ -319,11 +319,14 @@ class TestFiles:
         assert found.votes == dict.fromkeys(found.votes, (None, None))
         assert found.table["status"].tolist() == ["ok", "duplicate"]  # detections 2.5 um apart are one figure
         assert any("labelled by" in note and "a program" in note for note in found.notes)
-        looked_at = path.read_text().replace(MODEL, "")  # as a person leaves it who looked at every row
-        path.write_text(looked_at)
-        found = read_candidates(path, NamedSlide("case 1.svs", FRAME))
-        assert found.table["by_person"].all()
-        assert found.table["status"].tolist() == ["ok", "ok"]
+        written = path.read_text()
+        for reader in ("", "Ann"):  # as a person leaves it who looked at every row
+            path.write_text(written.replace(f"wsiamf {MODEL}", reader))
+            found = read_candidates(path, NamedSlide("case 1.svs", FRAME))
+            assert found.table["by_person"].all()
+            assert found.table["status"].tolist() == ["ok", "ok"]
+            said = [note for note in found.notes if "labelled by 'Ann', taken for a person's" in note]
+            assert len(said) == bool(reader)
 
     @pytest.mark.parametrize("to", POINT_FORMATS)
     def test_no_export_is_taken_for_a_persons(self, tmp_path: Path, to: str) -> None:
@@ -332,7 +335,7 @@ class TestFiles:
         found = read_candidates(export_results(folder, to, target=tmp_path)[0], NamedSlide("case 1.svs", FRAME))
         assert not found.table["by_person"].any()
         assert found.table["status"].tolist() == ["ok", "duplicate"]  # merged as detections are
-        assert any(f"labelled by '{'wsiamf ' * ('midog' not in to)}{MODEL}'" in note for note in found.notes)
+        assert any(f"labelled by 'wsiamf {MODEL}'" in note for note in found.notes)
         assert not found.votes
 
     @pytest.mark.parametrize(

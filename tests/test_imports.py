@@ -25,6 +25,7 @@ RANKS = {
     "slide_names": 0,
     "wording": 0,
     "packed": 0,
+    "qupath_objects": 0,
     "stains": 0,
     "config": 1,
     "slides": 1,
@@ -59,6 +60,7 @@ FLAT_RANK_0 = {
     "files": {"errors"},
     "slide_names": {"addresses", "errors"},
     "packed": {"errors", "wording"},
+    "qupath_objects": {"errors", "wording"},
 }
 SOLE_IMPORTERS = {
     "openslide": {"slides"},
@@ -81,6 +83,14 @@ TORCH_FREE = [
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
+def module_name(path: Path) -> str:
+    parts = ["wsiamf", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULE_NAMES = frozenset(map(module_name, MODULES))
+
+
 def part(path: Path) -> str:
     """The ranked module or package that a file belongs to."""
     first = path.relative_to(PACKAGE).parts[0]
@@ -92,7 +102,7 @@ def imports(path: Path, *, parts: bool = False) -> list[str]:
 
     Args:
         path: The file.
-        parts: Whether ``from package import part`` gives ``package.part`` in place of ``package``.
+        parts: Whether ``from package import part`` gives ``package.part``, and ``package`` only if that is no module.
     """
     tree = ast.parse(path.read_text("utf-8"))
     hidden = {
@@ -109,8 +119,10 @@ def imports(path: Path, *, parts: bool = False) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             whole = node.module or ""
-            names += [f"{whole}.{alias.name}" for alias in node.names] if parts else [whole]
-            names += [whole] if parts and whole.count(".") > 1 else []  # a package names its parts, as they may name it
+            taken = [f"{whole}.{alias.name}" for alias in node.names]
+            names += taken if parts else [whole]
+            # a part may take its fellows by way of their package, but no name that the package gives only when it is whole
+            names += [whole] if parts and not MODULE_NAMES.issuperset(taken) else []
     return names
 
 
@@ -143,14 +155,8 @@ def test_sole_importers(path: Path) -> None:
 
 
 def test_no_cycles_inside_packages() -> None:
-    names = {module_name(path) for path in MODULES}
-    graph = {module_name(path): {name for name in imports(path, parts=True) if name in names} for path in MODULES}
+    graph = {module_name(path): MODULE_NAMES.intersection(imports(path, parts=True)) for path in MODULES}
     TopologicalSorter(graph).prepare()  # CycleError names the ring
-
-
-def module_name(path: Path) -> str:
-    parts = ["wsiamf", *path.relative_to(PACKAGE).with_suffix("").parts]
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -19,7 +19,7 @@ from tests.points_fuzz import bounded_memory
 from tests.sliderunner_files import CIRCLE, Annotation, write_sliderunner
 from wsiamf.candidates import delimited, midog_json, parquet_points, read_candidates
 from wsiamf.candidates.formats import reader_for
-from wsiamf.candidates.own_rows import json_pieces, own_rows_sha256, slide_names_in
+from wsiamf.candidates.own_rows import json_pieces, own_rows_sha256, slides_in
 from wsiamf.candidates.parsed_file import forget_last_file
 from wsiamf.errors import CandidateError
 from wsiamf.files import sha256_file
@@ -82,6 +82,12 @@ def own(path: Path, slide: str = "a.svs") -> str:
     return own_rows_sha256(path, slide, None)
 
 
+def names_in(path: Path) -> tuple[str, ...]:
+    names = slides_in(path)
+    assert names is not None
+    return names.known
+
+
 def settled(path: Path) -> Path:
     """As a file that was written a while ago: one that may still be changing is not kept."""
     os.utime(path, ns=(10**18, 10**18))
@@ -111,7 +117,7 @@ class TestHash:
         for text in ("x,y\n1,2\n", "slide,x,y\n,1,2\n", "slide,x,y\n"):
             path.write_text(text)
             assert own(path) == own(path, "b.svs") == sha256_file(path)
-            assert slide_names_in(path) is None
+            assert slides_in(path) is None
 
     def test_columns_that_decide_how_rows_are_read_count(self, tmp_path: Path) -> None:
         path = tmp_path / "points.csv"
@@ -127,7 +133,7 @@ class TestHash:
             own(written(ROWS), "aa.svs")
 
     def test_names(self, written: Callable[[Rows], Path]) -> None:
-        assert slide_names_in(written(ROWS)) == ["a.svs", "b.svs", "c.svs"]
+        assert names_in(written(ROWS)) == ("a.svs", "b.svs", "c.svs")
 
 
 def write_database(path: Path, *annotations: Annotation, **names: Any) -> Path:
@@ -141,7 +147,7 @@ class TestSlideRunner:
 
     def test_annotations_of_other_slides_may_change(self, tmp_path: Path) -> None:
         path = write_database(tmp_path / "p.sqlite", self.MINE, self.THEIRS)
-        assert slide_names_in(path) == ["a.svs", "b.svs"]
+        assert names_in(path) == ("a.svs", "b.svs")
         before, theirs = own(path), own(path, "b.svs")
         moved = replace(self.THEIRS, points=[(31, 40)], agreed=2)
         path = write_database(path, self.MINE, moved, replace(moved, said=[(1, 1), (1, 2)]))
@@ -194,7 +200,7 @@ def test_rows_of_tables_of_other_programs(tmp_path: Path, name: str) -> None:
 
     before = written(one, one)
     assert reader_for(path, None).name == name
-    assert slide_names_in(path) == ["a.svs", "b.svs"]
+    assert names_in(path) == ("a.svs", "b.svs")
     assert written(one, other) == before
     assert written(other, one) != before
 
@@ -202,7 +208,7 @@ def test_rows_of_tables_of_other_programs(tmp_path: Path, name: str) -> None:
 def test_a_format_that_names_no_slides_counts_whole(tmp_path: Path) -> None:
     path = tmp_path / "points.geojson"
     path.write_text('{"type": "Point", "coordinates": [1, 2]}')
-    assert slide_names_in(path) is None
+    assert slides_in(path) is None
     assert own(path) == own(path, "b.svs") == sha256_file(path)
 
 

@@ -170,10 +170,13 @@ def test_whose_points_they_are_is_kept(tmp_path: Path, suffix: str) -> None:
 
 def test_who_labelled_a_plain_table(tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
-    path.write_text("x,y,label,labelled_by\n1,1,AMF,robot\n500,500,AMF,\n")
+    path.write_text("x,y,label,labelled_by\n1,1,AMF,wsiamf tiny\n500,500,AMF,\n900,900,AMF,Ann\n")
     found = read_candidates(path, SLIDE)
-    assert found.table["by_person"].tolist() == [False, True]
-    assert any("1 row labelled by 'robot', a program" in note for note in found.notes)
+    assert found.table["by_person"].tolist() == [False, True, True]
+    assert any("1 row labelled by 'wsiamf tiny', a program" in note for note in found.notes)
+    assert any("1 row labelled by 'Ann', taken for a person's" in note for note in found.notes)
+    path.write_text("x,y,label,labelled_by,score\n1,1,AMF,Ann,0.5\n")  # no person's anyway
+    assert not any("labelled by" in note for note in read_candidates(path, SLIDE).notes)
     path.write_text("x,y,label,by_person\n1,1,AMF,perhaps\n")
     with pytest.raises(CandidateError, match="row 1: by_person is 'perhaps', not true or false"):
         read_candidates(path, SLIDE)
@@ -243,6 +246,43 @@ def test_only_the_raters_named_are_written_as_experts(tmp_path: Path) -> None:
     assert converted(path, ".csv", SLIDE).read_text() == '"id","x","y","label","slide"\n"1",1,2,"AMF","case_1.svs"\n'
     out = converted(path, ".csv", SLIDE, raters=("Ann",))
     assert read_candidates(out, SLIDE).votes == {"Ann": ("AMF",)}
+
+
+def test_names_out_of_files_are_escaped_on_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    red = "\x1b[31mred\x1b]0;title\x07"
+    path = write_sliderunner(tmp_path / "a.sqlite", [Annotation([(1, 2)], said=[(1, 1)])], persons=(red,))
+    assert run(["points", "convert", str(path), str(tmp_path / "a.csv"), "--raters", "Ann"]) == 1
+    assert r"\x1b[31mred\x1b]0;title\x07" in capsys.readouterr().err
+    path = tmp_path / f"{red}.csv"
+    path.write_text("x,y\n1,2\nbad,4\n")
+    assert run(["points", "convert", str(path), str(tmp_path / "b.csv"), "--skip-bad-points"]) == 0
+    told = capsys.readouterr().err
+    assert told == "wsiamf: \\x1b[31mred\\x1b]0;title\\x07.csv: 1 row left out: row 2: x is 'bad', not a number\n"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".geojson"])
+def test_points_of_the_raters_named_stay_a_persons(tmp_path: Path, suffix: str) -> None:
+    boxes = [
+        {
+            "type": "Feature",
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[x, 100], [x + 50, 100], [x + 50, 150], [x, 150], [x, 100]]],
+            },
+            "properties": {"objectType": "detection", "classification": "AMF", "metadata": {"expert_Ann": "AMF"}},
+        }
+        for x in (100, 110)  # near enough to be merged, were they a detector's
+    ]
+    (tmp_path / "points.txt").write_text(json.dumps(boxes))
+    read = [
+        read_candidates(path, SLIDE, raters=raters).table["status"].tolist()
+        for path, raters in [
+            (tmp_path / "points.txt", ("Ann",)),
+            (converted(tmp_path / "points.txt", suffix, SLIDE, raters=("Ann",)), None),
+        ]
+    ]
+    assert read == [["ok", "ok"]] * 2
+    assert read_candidates(tmp_path / "points.txt", SLIDE).table["status"].tolist() == ["ok", "duplicate"]
 
 
 @pytest.mark.parametrize(

@@ -298,9 +298,10 @@ def test_edits_in_qupath_become_answers(out: Path, tmp_path: Path, capsys: pytes
         features[4]["id"] = "00000000-0000-4000-8000-000000000000"  # QuPath made a copy of it
         classify(features[4], "non-mitotic")
         point = {"type": "Point", "coordinates": [2000.0, 80.0]}
-        features.append({"type": "Feature", "geometry": point, "properties": {"classification": "Atypical"}})
+        figure = {"type": "Feature", "geometry": point, "properties": {"classification": "Atypical"}}
         region = {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 0]]]}
-        features.append({"type": "Feature", "geometry": region, "properties": {"classification": "Tumor"}})
+        tumour = {"type": "Feature", "geometry": region, "properties": {"classification": "Tumor"}}
+        features.append({**tumour, "children": [figure]})  # as older versions of QuPath call it
 
     edited = edit(detections, tmp_path / "edited.geojson", change)
     command = ["review", "import", str(out), str(edited), "--reader", "ann"]
@@ -342,7 +343,7 @@ def test_hard_cases_and_reviewed_files_come_back_too(out: Path, tmp_path: Path) 
     ("text", "message"),
     [
         ("{", "not readable as GeoJSON"),
-        ('{"type": "x"}', "no GeoJSON feature"),
+        ('{"type": "x"}', "no GeoJSON object"),
         ('[{"type": "Feature", "geometry": {"type": "Point", "coordinates": []}}]', "object 1"),
         ('{"type": "FeatureCollection", "features": []}', "--slide"),
     ],

@@ -107,6 +107,14 @@ def test_results_of_other_options_wait(places: Places, sample_data: Path) -> Non
     assert (seen.done, seen.waiting, seen.outdated) == (0, 1, 1)
 
 
+@pytest.mark.parametrize("options", [None, ["min_score"]])
+def test_a_result_without_options_waits(places: Places, options: object) -> None:
+    record = json.loads(places.record("a").read_bytes())
+    places.record("a").write_text(json.dumps(record | {"options": options}))
+    seen = read_status(places)
+    assert (seen.done, seen.waiting, seen.outdated) == (0, 3, 1)
+
+
 def test_speed_and_time_to_go_of_the_run_at_work(places: Places, living: int) -> None:
     fail(places, "b", "from the run before")
     os.utime(places.failure("b"), (time.time() - 1000,) * 2)

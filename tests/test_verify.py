@@ -173,6 +173,12 @@ class TestSlide:
         assert any(found in line for line in told), told
         assert all(line.startswith("sample: ") and "\n" not in line for line in told)
 
+    @pytest.mark.parametrize("part", ["options", "slide", "host", "outputs"])
+    @pytest.mark.parametrize("value", [None, 3, "x"])
+    def test_a_record_with_a_part_of_another_kind(self, slide: Path, part: str, value: Any) -> None:
+        edit_record(slide, lambda record: record.update({part: value}))
+        assert problems(verify(slide)) == ["sample: run.json cannot be read"]
+
     def test_compressed_geojson(self, inputs: Path, tmp_path: Path) -> None:
         folder = screen_slide(
             inputs / "sample.tiff", inputs / "points.csv", out=tmp_path, model=inputs / "tiny", gzip_geojson=True
@@ -276,6 +282,13 @@ class TestCohort:
         spoil(cohort)
         told = problems(verify(cohort.out))
         assert any(found in line for line in told), told
+
+    @pytest.mark.parametrize("options", [None, ["min_score"]])
+    def test_a_result_without_options(self, cohort: Places, options: Any) -> None:
+        edit_record(cohort.folder("a"), lambda record: record.update(options=options))
+        told = verify(cohort.out)
+        assert "a: run.json cannot be read" in problems(told)
+        assert any("a: the result was made with other options" in line for line in warnings(told))
 
     def test_what_is_not_wrong_but_not_done_is_warned_of(self, cohort: Places, inputs: Path) -> None:
         items = [made_item(inputs, k + 1, name) for k, name in enumerate("ac")]

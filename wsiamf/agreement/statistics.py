@@ -23,6 +23,8 @@ _Z: Final = float(special.ndtri(1 - _TAIL))
 MIN_PAIRS: Final = 3
 """Fewer say nothing of spread."""
 AGREE_WHOLLY: Final = "the counts agree wholly"
+_ROUNDING: Final = 1e-6
+"""Half an interval, of which sums of shares that cancel leave less than this."""
 _NO_FREEDOM: Final = "fewer than one degree of freedom"
 
 
@@ -162,11 +164,13 @@ def weighted_kappa(table: ArrayLike, *, power: int = 2) -> Estimate | None:
     observed, by_chance = float((weights * p).sum()), float(of_row @ weights @ of_column)
     if np.isclose(by_chance, 1.0):
         return None
+    if not (counts - np.diag(np.diag(counts))).any():
+        return Estimate(1.0, None, AGREE_WHOLLY)
     kappa = (observed - by_chance) / (1 - by_chance)
     mean_weights = np.add.outer(weights @ of_column, of_row @ weights)
     spread = float((p * (weights - mean_weights * (1 - kappa)) ** 2).sum())
     variance = (spread - (kappa - by_chance * (1 - kappa)) ** 2) / (n * (1 - by_chance) ** 2)
     half = _Z * max(0.0, float(variance)) ** 0.5
-    if half == 0:
-        return Estimate(kappa, None, AGREE_WHOLLY if np.isclose(kappa, 1.0) else "the large-sample variance is nought")
+    if half < _ROUNDING:
+        return Estimate(kappa, None, "the large-sample variance is nought")
     return Estimate(kappa, (kappa - half, min(1.0, kappa + half)))

@@ -3,7 +3,7 @@
 Layout (ASAP, annotation/XmlRepository.cpp): ``ASAP_Annotations/Annotations/Annotation`` with ``Name``, ``Type`` (Dot, PointSet,
 Polygon, Spline, Rectangle, Measurement) and ``PartOfGroup``, the word None for none; its ``Coordinates/Coordinate`` have
 ``Order``, ``X`` and ``Y``. ``AnnotationGroups/Group/Attributes/Attribute`` has a group's attributes; ``labelled_by``, which
-``wsiamf export`` writes, names the program whose labels the group's annotations are.
+``wsiamf export`` writes, names whose labels the group's annotations are.
 Laid out as documented there; no file of that program was at hand.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from wsiamf.candidates.gathering import Gathered, Vertices
-from wsiamf.candidates.programs import by_programs
+from wsiamf.candidates.programs import LABELLED_BY, by_programs
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 from wsiamf.candidates.xml_elements import Start, root_of, xml_events
 from wsiamf.wording import counted, shown
@@ -23,7 +23,6 @@ _ROOT: Final = "ASAP_Annotations"
 _POINTS: Final = frozenset({"Dot", "PointSet"})
 _OUTLINES: Final = frozenset({"Polygon", "Spline", "Rectangle"})
 _MEASUREMENT: Final = "Measurement"
-_PROGRAM: Final = "labelled_by"
 
 
 def _sniff(_path: Path, head: bytes) -> bool:
@@ -32,15 +31,15 @@ def _sniff(_path: Path, head: bytes) -> bool:
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
     gathered, n_measurements = Gathered(), 0
-    annotation, group, programs = _Annotation({}), "", dict[str | None, str]()
+    annotation, group, labelled_by = _Annotation({}), "", dict[str | None, str]()
     for event in xml_events(path, _ROOT):
         if isinstance(event, Start):
             if event.name == "Annotation":
                 annotation = _Annotation(event.attributes)
             elif event.name == "Group":
                 group = event.attributes.get("Name", "").strip()
-            elif event.name == "Attribute":
-                programs[group] = event.attributes.get(_PROGRAM, "")
+            elif event.name == "Attribute" and LABELLED_BY in event.attributes:  # ASAP writes an element an attribute
+                labelled_by[group] = event.attributes[LABELLED_BY]
             elif event.name == "Coordinate":
                 annotation.add(event.attributes.get("X"), event.attributes.get("Y"), gathered)
         elif event.name == "Annotation":
@@ -48,7 +47,7 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
             annotation.close(gathered)
     notes = (f"{counted(n_measurements, 'measured line')} left out",) if n_measurements else ()
     raw = gathered.raw_points(um_per_unit=slide.frame.mpp, by_person=True, notes=notes)
-    return by_programs(raw, [programs.get(label, "") for label in raw.labels])
+    return by_programs(raw, [labelled_by.get(label, "") for label in raw.labels])
 
 
 @dataclass

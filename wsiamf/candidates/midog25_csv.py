@@ -1,7 +1,6 @@
 """The annotations of MIDOG 2025 track 2: one row a mitotic figure, with the votes of two or three experts.
 
-A column ``labelled_by``, which ``wsiamf export`` adds, names the program whose label a row's ``majority`` is: such rows are a
-detector's, and nobody's vote.
+A column ``labelled_by``, which ``wsiamf export`` adds, names whose label a row's ``majority`` is.
 """
 
 from __future__ import annotations
@@ -12,16 +11,15 @@ import numpy as np
 
 from wsiamf.candidates.cells import read_numbers
 from wsiamf.candidates.delimited import header_of, listed_in, shared_table
-from wsiamf.candidates.notes import program_notes
 from wsiamf.candidates.plain import joined_faults
 from wsiamf.candidates.point_table import missing_columns, rows_of_slide, slides_of_rows
+from wsiamf.candidates.programs import LABELLED_BY, by_programs
 from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
 
 _NAME = "midog25-csv"
 _ESSENTIAL = ("filename", "coordinatex", "coordinatey")
 _EXPERTS = ("expert1", "expert2", "expert3")
-_PROGRAM = "labelled_by"
-_COLUMNS = (*_ESSENTIAL, "image_id", "majority", *_EXPERTS, _PROGRAM)
+_COLUMNS = (*_ESSENTIAL, "image_id", "majority", *_EXPERTS, LABELLED_BY)
 
 
 def _sniff(_path: Path, head: bytes) -> bool:
@@ -36,22 +34,22 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
     x = read_numbers("coordinateX", table.cells("coordinatex", rows))
     y = read_numbers("coordinateY", table.cells("coordinatey", rows))
     majority = table.texts("majority", rows) if table.has("majority") else [""] * len(rows)
-    programs = table.texts(_PROGRAM, rows) if table.has(_PROGRAM) else [""] * len(rows)
-    return RawPoints(
+    points = RawPoints(
         rows=rows + 1,
         x=x.values,
         y=y.values,
         labels=[word or None for word in majority],
-        by_person=np.asarray([not program for program in programs], dtype=np.bool_),
+        by_person=np.ones(len(rows), dtype=np.bool_),
         score=None,
         ids=table.texts("image_id", rows) if table.has("image_id") else None,
         faults=joined_faults(x, y),
-        notes=(*notes, *program_notes(programs, "row")),
+        notes=notes,
         slides=slides_of_rows(table, rows),
         person_labels={
             name: [word or None for word in table.texts(name, rows)] for name in _EXPERTS if table.has(name)
         },
     )
+    return by_programs(points, table.texts(LABELLED_BY, rows)) if table.has(LABELLED_BY) else points
 
 
 def _listed(path: Path) -> ListedSlides | None:

@@ -1,6 +1,6 @@
 """MIDOG.json and MIDOG++.json: COCO's layout, boxes as two corners; files that follow COCO to the letter too.
 
-An annotation's ``labelled_by``, which ``wsiamf export`` writes, names the program whose label its category is.
+An annotation's ``labelled_by``, which ``wsiamf export`` writes, names whose label its category is.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from wsiamf.candidates.boxes import Convention, as_box, box_convention, centres
 from wsiamf.candidates.cells import Numbers, read_numbers
 from wsiamf.candidates.json_stream import JsonText, elements, member_names
-from wsiamf.candidates.notes import program_notes
 from wsiamf.candidates.parsed_file import read_once
 from wsiamf.candidates.plain import joined_faults
+from wsiamf.candidates.programs import LABELLED_BY, by_programs
 from wsiamf.candidates.raw import EVERY_SLIDE, ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.candidates.slide_names import SlideNames
 from wsiamf.classes import MITOTIC_FIGURE, NON_MITOTIC
@@ -32,8 +32,7 @@ _KEYS = (b'"images"', b'"annotations"', b'"categories"')
 _DEFAULT_CATEGORIES: dict[Any, str] = {1: MITOTIC_FIGURE, 2: NON_MITOTIC}
 _NO_BOX = (np.nan,) * 4
 _LISTS = ("images", "annotations", "categories")
-_PROGRAM = "labelled_by"
-_KEPT = ("id", "image_id", "category_id", "bbox", "area", "score", "iscrowd", _PROGRAM)
+_KEPT = ("id", "image_id", "category_id", "bbox", "area", "score", "iscrowd", LABELLED_BY)
 
 _Record = dict[str, Any]
 
@@ -48,21 +47,21 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
     image, mine = file.image_of(slide.name)
     chosen = [file.annotations[index] for index in mine]
     score = _score(chosen) if file.has_scores else None
-    programs = [str(a.get(_PROGRAM) or "") for a in chosen]
-    return RawPoints(
+    points = RawPoints(
         rows=np.asarray(mine, dtype=np.int64) + 1,
         x=file.centres[mine, 0],
         y=file.centres[mine, 1],
         labels=_labels(chosen, file.categories),
         # A score is a detector's; MIDOG's own files have none, people drew them.
-        by_person=np.asarray([score is None and not program for program in programs], dtype=np.bool_),
+        by_person=np.full(len(mine), score is None),
         score=None if score is None else score.values,
         ids=["" if a.get("id") is None else str(a["id"]) for a in chosen],
         faults=joined_faults(_box_faults(file.centres[mine], chosen), score),
-        notes=(*_size_notes(image, slide), *program_notes(programs, "annotation")),
+        notes=_size_notes(image, slide),
         row_word="annotation",
         slides=[file.name_of(annotation) for annotation in chosen],
     )
+    return by_programs(points, [str(annotation.get(LABELLED_BY) or "") for annotation in chosen])
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class _File:
         image, mine = self.image_of(slide_name)
         chosen = [self.annotations[index] for index in mine]
         records = [
-            [*(a.get(key) for key in ("bbox", "score", "id")), *(a[key] for key in (_PROGRAM,) if key in a)]
+            [*(a.get(key) for key in ("bbox", "score", "id")), *(a[key] for key in (LABELLED_BY,) if key in a)]
             for a in chosen
         ]
         return {

@@ -28,11 +28,28 @@ def program_notes(programs: Sequence[str], row_word: str) -> list[str]:
         programs: One a row; empty for a person's label.
         row_word: What the file calls a row.
     """
-    named = Counter(program for program in programs if program)
+    found = _labelled_by(programs, row_word)
+    return [f"{found}, a program: no person's label, and nobody's vote"] if found else []
+
+
+def stranger_notes(names: Sequence[str], row_word: str) -> list[str]:
+    """Rows whose label a file says to be of somebody unknown, and whose.
+
+    Args:
+        names: One a row; empty where nobody is named.
+        row_word: What the file calls a row.
+    """
+    found = _labelled_by(names, row_word)
+    return [f"{found}, taken for a person's: the name of a program must begin with 'wsiamf '"] if found else []
+
+
+def _labelled_by(names: Sequence[str], row_word: str) -> str:
+    """``3 rows labelled by 'A', 'B'``; empty where nobody is named."""
+    named = Counter(name for name in names if name)
     if not named:
-        return []
-    names = ", ".join(shown(name) for name, _ in named.most_common(_LISTED)) + (", ..." if len(named) > _LISTED else "")
-    return [f"{counted(named.total(), row_word)} labelled by {names}, a program: no person's label, and nobody's vote"]
+        return ""
+    first = ", ".join(shown(name) for name, _ in named.most_common(_LISTED)) + (", ..." if len(named) > _LISTED else "")
+    return f"{counted(named.total(), row_word)} labelled by {first}"
 
 
 def score_notes(raw: RawPoints, min_score: float | None) -> list[str]:

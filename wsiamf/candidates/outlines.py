@@ -21,6 +21,11 @@ _COARSEST_MPP: Final = 1.0
 """Of slides on which figures can be told."""
 
 
+def region_limits_px(mpp: float) -> tuple[float, float]:
+    """What is no wider than the first is no region, what is wider than the second may be one; they differ without ``mpp``."""
+    return (REGION_UM / mpp,) * 2 if mpp > 0 else (REGION_UM / _COARSEST_MPP, REGION_UM / _FINEST_MPP)
+
+
 class Outlines:
     """Objects of one ring or more, in the order in which they are added; a point is a ring of one vertex."""
 
@@ -120,7 +125,7 @@ def may_hold_regions(widths_px: NDArray[np.float64], mpp: float) -> bool:
     known = widths_px[np.isfinite(widths_px)]
     if mpp > 0 or not len(known):
         return False
-    widest, narrowest = known.max(), known.min()
+    widest, narrowest = float(known.max()), float(known.min())
     most, least = REGION_UM / _COARSEST_MPP, FIGURE_UM / _FINEST_MPP
     return bool(widest > most and narrowest < least and widest * FIGURE_UM > narrowest * REGION_UM)
 

@@ -88,9 +88,3 @@ def slides_in(path: Path, points_format: str | None = None) -> SlideNames | None
     """
     listed = reader_for(path, points_format).listed(path)
     return None if listed is None else listed.names
-
-
-def slide_names_in(path: Path, points_format: str | None = None) -> list[str] | None:
-    """As ``slides_in``, the names alone, sorted."""
-    names = slides_in(path, points_format)
-    return None if names is None else list(names.known)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from wsiamf.candidates.cells import Numbers, read_numbers
 from wsiamf.candidates.columns import EXPERT_PREFIX, UNITS, coordinate_column
 from wsiamf.candidates.point_table import PointTable, missing_columns, rows_of_slide, slides_of_rows
-from wsiamf.candidates.programs import by_programs
+from wsiamf.candidates.programs import LABELLED_BY, by_programs
 from wsiamf.candidates.raw import RawPoints, SlideLike, Unit
 from wsiamf.classes import AMF, MITOTIC_FIGURE, NMF, canonical_label
 from wsiamf.errors import CandidateError
@@ -30,8 +30,8 @@ def plain_points(table: PointTable, slide: SlideLike) -> RawPoints:
     """The slide's points in a plain table.
 
     A row's point counts as labelled by a person if its label is AMF, NMF or mitotic figure and the table has no column
-    ``score``: detectors give scores, people do not. A column ``by_person`` (true, false) says it instead, and rows with a
-    program in a column ``labelled_by`` are no person's.
+    ``score``: detectors give scores, people do not. A column ``by_person`` (true, false) says it instead, and rows
+    that ``wsiamf export`` labelled, as a column ``labelled_by`` says, are no person's.
 
     Raises:
         CandidateError: No coordinate columns, no row for the slide, or units that disagree.
@@ -55,7 +55,7 @@ def plain_points(table: PointTable, slide: SlideLike) -> RawPoints:
         slides=slides_of_rows(table, rows),
         person_labels=_experts(table, rows),
     )
-    return by_programs(points, table.texts("labelled_by", rows)) if table.has("labelled_by") else points
+    return by_programs(points, table.texts(LABELLED_BY, rows)) if table.has(LABELLED_BY) else points
 
 
 def _by_person(

@@ -6,7 +6,7 @@ CellViT writes such files too, with one annotation a class: a MultiPolygon of al
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from wsiamf.candidates.columns import EXPERT_PREFIX
 from wsiamf.candidates.json_stream import json_items
 from wsiamf.candidates.nuclei import figures_among, without_cells
-from wsiamf.candidates.outlines import REGION_UM, Outlines, may_hold_regions, region_notes, region_rows
+from wsiamf.candidates.outlines import Outlines, may_hold_regions, region_limits_px, region_notes, region_rows
 from wsiamf.candidates.raters import check_persons
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 from wsiamf.classes import canonical_label
 from wsiamf.errors import CandidateError
 from wsiamf.packed import ZIP_MAGIC, unpacked, unpacked_head
+from wsiamf.qupath_objects import TYPE_IN_ID, TYPES, class_name, features, object_type
 from wsiamf.wording import counted, shown
 
 SCORE_NAMES: Final = (
@@ -38,18 +39,9 @@ SCORE_NAMES: Final = (
 """Measurements that are taken for the detector's score, whatever their case; the first one present."""
 
 _SUFFIXES: Final = (".geojson", ".json")
-_TYPES: Final = (
-    *("FeatureCollection", "Feature", "Point", "MultiPoint", "Polygon", "MultiPolygon", "LineString"),
-    *("MultiLineString", "GeometryCollection"),
-)
-_TYPE: Final = re.compile(rb'"type"\s*:\s*"(' + "|".join(_TYPES).encode() + rb')"')
-_TYPE_IN_ID: Final = re.compile("Path(Annotation|Detection|Cell|Tile|TMACore|Root)Object")
-"""QuPath 0.3 and older write the kind of object where the id belongs."""
+_TYPE: Final = re.compile(rb'"type"\s*:\s*"(' + "|".join(TYPES).encode() + rb')"')
 _NOT_OBJECTS: Final = frozenset({"tile", "tmacore", "root"})
 _NOT_PERSONS: Final = frozenset({"detection", "cell"})
-
-_FINEST_MPP: Final = 0.1
-"""Stands for a resolution that nobody knows: what is wider than a region at this one is so at every other."""
 
 _Json = Mapping[str, Any]
 
@@ -64,38 +56,9 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
     found = _Found(path, slide.frame.mpp)
     with unpacked(path, _SUFFIXES) as stream:
         for item in json_items(stream, path, "features"):
-            for feature in _features(item, path):
+            for feature in features(item, path, CandidateError):
                 found.add(feature)
     return found.points()
-
-
-def _features(item: Any, path: Path) -> Iterator[_Json]:
-    """The features of one element, children of QuPath's hierarchy after their parents; a bare geometry is one too."""
-    waiting = [item]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, list):
-            waiting.extend(reversed(one))
-            continue
-        kind = one.get("type") if isinstance(one, dict) else None
-        if kind == "FeatureCollection":
-            waiting.extend(reversed(_list_of(one, "features", path)))
-        elif kind == "Feature":
-            yield one
-            waiting.extend(reversed(_list_of(one, "childObjects", path) or _list_of(one, "children", path)))
-        elif kind in _TYPES:
-            yield {"geometry": one}
-        else:
-            raise CandidateError(
-                f"{path}: holds {shown(one)}, which is no GeoJSON object; export it from QuPath again."
-            )
-
-
-def _list_of(item: _Json, key: str, path: Path) -> list[Any]:
-    value = item.get(key) or []
-    if not isinstance(value, list):
-        raise CandidateError(f"{path}: {key!r} is {shown(value)}, not a list; export it from QuPath again.")
-    return value
 
 
 @dataclass
@@ -113,6 +76,7 @@ class _Found:
     is_annotation: list[bool] = field(default_factory=list)
     of_multipolygon: list[bool] = field(default_factory=list)
     holds_cells: bool = False
+    may_hold_cells: bool = False
     faults: dict[int, str] = field(default_factory=dict)
     experts: dict[int, _Json] = field(default_factory=dict)
     n_objects: int = 0
@@ -126,7 +90,7 @@ class _Found:
             raise CandidateError(
                 f"{self.path}: object {self.n_objects}: its properties are {shown(properties)}; export it again."
             )
-        kind = _object_type(feature, properties)
+        kind = object_type(feature, properties)
         if kind in _NOT_OBJECTS:
             self.n_left_out += 1
             return
@@ -134,10 +98,11 @@ class _Found:
         metadata = metadata if isinstance(metadata, dict) else {}
         identity = _identity(feature, metadata)
         experts = {key: word for key, word in metadata.items() if key.startswith(EXPERT_PREFIX)}
-        label, score = _class_name(properties), _score(properties.get("measurements"))
+        class_word = class_name(properties)
+        label, score = _label(class_word, properties.get("name")), _score(properties.get("measurements"))
         objects, reason = _objects(geometry)
-        are_cells = _are_cells(geometry, REGION_UM / (self.mpp if self.mpp > 0 else _FINEST_MPP))
-        self.holds_cells |= are_cells
+        # of no class is what people and QuPath draw: a tissue in pieces
+        are_cells = class_word is not None and self._are_cells(geometry)
         if are_cells:
             objects = [_rings(polygon) for polygon in geometry["coordinates"]]
         for number, rings in enumerate(objects, start=1):
@@ -150,9 +115,26 @@ class _Found:
             self.ids.append(identity and identity + part)
             self.numbers.append(f"{self.n_objects}{part}")
             self.is_annotation.append(kind not in _NOT_PERSONS and not are_cells)
-            self.of_multipolygon.append(isinstance(geometry, dict) and geometry.get("type") == "MultiPolygon")
+            self.of_multipolygon.append(class_word is not None and _is_multipolygon(geometry))
             if experts:
                 self.experts[len(self.rows) - 1] = experts
+
+    def _are_cells(self, geometry: Any) -> bool:
+        """Whether a geometry is a MultiPolygon of many cells: none wide enough for a region, all of them together wider.
+
+        A figure of several parts is narrower, and the parts of a drawn region touch or are wider. Without a resolution only
+        what is so at every one are cells; that others may be is noted.
+        """
+        parts = _parts(geometry)
+        if parts is None:
+            return False
+        (widest, whole), (none, region) = _widths(*parts), region_limits_px(self.mpp)
+        are_cells, may_be = widest <= none and whole > region, widest <= region and whole > max(none, widest)
+        if not may_be or _touch(*parts):
+            return False
+        self.holds_cells |= are_cells
+        self.may_hold_cells |= not are_cells
+        return are_cells
 
     def points(self) -> RawPoints:
         """The points, without outlines that are regions."""
@@ -170,7 +152,7 @@ class _Found:
             labels=self.labels,
             by_person=is_annotation & ~is_cell & np.isnan(score),
             score=None if np.isnan(score).all() else score,
-            ids=self.ids if all(self.ids) else self.numbers,
+            ids=self.ids,
             faults=self.faults,
             row_word="object",
             person_labels=self._person_labels(),
@@ -178,18 +160,21 @@ class _Found:
         drawn_widths = np.where(is_annotation, widths, 0.0)
         is_region = region_rows(drawn_widths, self.mpp)
         notes = region_notes(int(is_region.sum()))
-        if any(self.ids) and not all(self.ids):
-            n = self.ids.count("")
-            notes = (
-                *notes,
-                f"{counted(n, 'object')} without an id: all objects are called by their numbers in the file",
-            )
         if self.n_left_out:
             notes = (*notes, f"{counted(self.n_left_out, 'tile or core')} of QuPath left out")
-        kept = ~is_region
-        points = replace(points.take(np.flatnonzero(kept)), notes=notes)
-        points = replace(points, may_hold_regions=may_hold_regions(drawn_widths, self.mpp))
-        return self._figures(points, is_cell[kept])
+        kept = np.flatnonzero(~is_region)
+        points = self._named(replace(points.take(kept), notes=notes), kept)
+        may_hold = self.may_hold_cells or may_hold_regions(drawn_widths, self.mpp)
+        return self._figures(replace(points, may_hold_regions=may_hold), is_cell[kept])
+
+    def _named(self, points: RawPoints, kept: NDArray[np.int64]) -> RawPoints:
+        """The points that are left, by their ids if all have one, else by their objects' numbers."""
+        lacking = {row for row, name in zip(points.rows.tolist(), points.ids or (), strict=True) if not name}
+        if not lacking:
+            return points
+        note = f"{counted(len(lacking), 'object')} without an id: all objects are called by their numbers in the file"
+        notes = (*points.notes, note) if any(points.ids or ()) else points.notes
+        return replace(points, ids=[self.numbers[index] for index in kept.tolist()], notes=notes)
 
     def _figures(self, points: RawPoints, is_cell: NDArray[np.bool_]) -> RawPoints:
         """Of a program's cells only the mitotic figures, as of the other files of such programs."""
@@ -244,25 +229,32 @@ def _rings(polygon: Sequence[Any]) -> _Rings:
     return [(ring, place > 0) for place, ring in enumerate(polygon)]
 
 
-def _are_cells(geometry: Any, region_px: float) -> bool:
-    """Whether a geometry is a MultiPolygon of many cells: none wide enough for a region, all of them together wider.
+def _is_multipolygon(geometry: Any) -> bool:
+    return isinstance(geometry, dict) and geometry.get("type") == "MultiPolygon"
 
-    A figure of several parts is narrower, and the parts of a drawn region touch or are wider.
-    """
-    if not isinstance(geometry, dict) or geometry.get("type") != "MultiPolygon":
-        return False
+
+def _parts(geometry: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+    """(V, 2) outer vertices of a MultiPolygon's parts, and where each part begins; None for what is malformed or none."""
+    if not _is_multipolygon(geometry):
+        return None
     try:
-        parts = [np.asarray(polygon[0], dtype=np.float64)[:, :2] for polygon in geometry["coordinates"]]
-        starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
-        xy = np.concatenate(parts)
+        parts = [np.asarray(polygon[0], dtype=np.float64) for polygon in geometry["coordinates"]]
     except (TypeError, LookupError, ValueError, OverflowError):  # malformed; said when it is read as an outline
-        return False
-    sides = np.maximum.reduceat(xy, starts) - np.minimum.reduceat(xy, starts)
-    return bool(sides.max() <= region_px < np.ptp(xy, axis=0).max()) and not _touch(xy, starts)
+        return None
+    if not parts or not all(part.ndim == 2 and len(part) and part.shape[1] >= 2 for part in parts):
+        return None
+    return np.concatenate([part[:, :2] for part in parts]), np.cumsum([0, *(len(part) for part in parts[:-1])])
+
+
+def _widths(xy: NDArray[np.float64], starts: NDArray[np.int64]) -> tuple[float, float]:
+    """Longer sides of the widest part and of all of them."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        sides = np.maximum.reduceat(xy, starts) - np.minimum.reduceat(xy, starts)
+        return float(sides.max()), float(np.ptp(xy, axis=0).max())
 
 
 def _touch(xy: NDArray[np.float64], starts: NDArray[np.int64]) -> bool:
-    """Whether two of the parts that begin at ``starts`` share a vertex."""
+    """Whether two of the parts share a vertex."""
     part = np.searchsorted(starts, np.arange(len(xy)), side="right")
     order = np.lexsort((part, xy[:, 1], xy[:, 0]))
     same_place = (np.diff(xy[order], axis=0) == 0).all(axis=1)
@@ -272,30 +264,16 @@ def _touch(xy: NDArray[np.float64], starts: NDArray[np.int64]) -> bool:
 def _identity(feature: _Json, metadata: _Json) -> str:
     """The id that wsiamf wrote beside QuPath's UUID, else the feature's own."""
     for name in (metadata.get("candidate_id"), feature.get("id")):
-        if isinstance(name, str | int) and not isinstance(name, bool) and not _TYPE_IN_ID.fullmatch(str(name)):
+        if isinstance(name, str | int) and not isinstance(name, bool) and not TYPE_IN_ID.fullmatch(str(name)):
             return str(name)
     return ""
 
 
-def _object_type(feature: _Json, properties: _Json) -> str:
-    # QuPath reads the same three keys, in this order, and takes a missing or unknown word for an annotation.
-    word = properties.get("objectType") or properties.get("object_type") or properties.get("type")
-    if not isinstance(word, str):
-        older = _TYPE_IN_ID.fullmatch(str(feature.get("id")))
-        word = older[1] if older else ""
-    return word.lower()
-
-
-def _class_name(properties: _Json) -> str | None:
+def _label(class_word: str | None, name: Any) -> str | None:
     """The class: of a derived one (``AMF: Hard``) the first part that wsiamf knows; an object's name only if it is one."""
-    classification = properties.get("classification")
-    if isinstance(classification, dict):
-        names = classification.get("names")
-        classification = ": ".join(map(str, names)) if isinstance(names, list) else classification.get("name")
-    if isinstance(classification, str) and classification.strip():
-        parts = [part for part in classification.split(":") if canonical_label(part) is not None]
-        return classification.strip() if canonical_label(classification) or not parts else parts[0].strip()
-    name = properties.get("name")
+    if class_word is not None:
+        parts = [part for part in class_word.split(":") if canonical_label(part) is not None]
+        return class_word if canonical_label(class_word) or not parts else parts[0].strip()
     return name if isinstance(name, str) and canonical_label(name) is not None else None
 
 

@@ -115,14 +115,6 @@ class RawPoints:
             else {person: [labels[index] for index in chosen] for person, labels in self.person_labels.items()},
         )
 
-    def in_px(self, mpp: float) -> RawPoints:
-        """The same points in px of ``mpp`` um."""
-        if self.unit == "px":
-            return self
-        scale = px_per_unit(self.unit, mpp)
-        with np.errstate(over="ignore"):  # what grows beyond all numbers lies off the slide
-            return replace(self, x=self.x * scale, y=self.y * scale, unit="px")
-
 
 class ListedSlides(Protocol):
     """What a points file for many slides says of each of them."""

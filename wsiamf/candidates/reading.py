@@ -124,7 +124,6 @@ def read_candidates(
         MppError: The slide has no resolution.
     """
     _check_options(min_score, merge_um)
-    _check_placing(points_frame, points_unit, points_scale)
     path = Path(path)
     reader, raw = read_points(path, slide, points_format)
     if min_score is not None and raw.score is None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from wsiamf.candidates.gathering import Gathered
 from wsiamf.candidates.plain import persons
-from wsiamf.candidates.programs import by_programs
+from wsiamf.candidates.programs import LABELLED_BY, by_programs
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 from wsiamf.candidates.sqlite_file import MAGIC, columns_of, opened_readonly, select
 from wsiamf.errors import CandidateError
@@ -24,7 +24,6 @@ _TABLE: Final = "annotations"
 _COLUMNS: Final = ("key", "cx", "cy", "properties", "area")
 _ESSENTIAL: Final = frozenset({"cx", "cy", "properties"})
 _CLASS_KEYS: Final = ("type", "class", "label", "classification", "name")
-_PROGRAM: Final = "labelled_by"
 _SCORE_KEYS: Final = ("probability", "prob", "score", "confidence")
 
 
@@ -39,17 +38,17 @@ def _sniff(path: Path, head: bytes) -> bool:
 
 
 def _read(path: Path, slide: SlideLike) -> RawPoints:
-    gathered, programs = Gathered("annotation"), list[str]()
+    gathered, names = Gathered("annotation"), list[str]()
     with opened_readonly(path) as connection:
         if not set(columns_of(connection, _TABLE)) >= _ESSENTIAL:
             raise CandidateError(f"{path}: has no table 'annotations' with cx, cy and properties; no TIAToolbox store.")
         for key, x, y, properties, area in select(connection, _TABLE, _COLUMNS):
             known = _properties(properties)
-            programs.append(_text((known or {}).get(_PROGRAM)) or "")
+            names.append(_text((known or {}).get(LABELLED_BY)) or "")
             _add(gathered, x, y, known, name=_text(key) or "", area=area)
     raw = gathered.raw_points(um_per_unit=slide.frame.mpp, by_person=False)
     raw = raw if raw.score is not None else replace(raw, by_person=persons(raw.labels))
-    return by_programs(raw, [programs[row - 1] for row in raw.rows.tolist()])
+    return by_programs(raw, [names[row - 1] for row in raw.rows.tolist()])
 
 
 def _add(gathered: Gathered, x: Any, y: Any, properties: dict[str, Any] | None, *, name: str, area: Any) -> None:

@@ -17,6 +17,7 @@ import click
 
 from wsiamf._version import __version__
 from wsiamf.errors import ManifestError, WsiamfError
+from wsiamf.wording import printable
 
 _COMMANDS: Final = {
     "agree": "Compare counts with those of readers.",
@@ -67,6 +68,21 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, _COMMANDS[name]) for name in self.list_commands(ctx)])
 
 
+class _Formatter(logging.Formatter):
+    """Escapes what a terminal would act on: messages quote names out of files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _printable_lines(super().format(record))
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split()))
+
+
 @click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="wsiamf")
 @click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv for everything.")
@@ -78,9 +94,7 @@ def wsiamf(verbose: int, quiet: bool) -> None:
     """
     level = logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     handler = logging.StreamHandler()
-    handler.setFormatter(
-        logging.Formatter("wsiamf: %(levelname)s: %(message)s" if verbose > 1 else "wsiamf: %(message)s")
-    )
+    handler.setFormatter(_Formatter("wsiamf: %(levelname)s: %(message)s" if verbose > 1 else "wsiamf: %(message)s"))
     logger = logging.getLogger("wsiamf")
     logger.handlers[:] = [handler]
     logger.setLevel(level)
@@ -117,7 +131,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except WsiamfError as error:
         whole = isinstance(error, ManifestError)  # which names all that is wrong, one a line
-        click.echo(f"wsiamf: error: {error if whole else ' '.join(str(error).split())}", err=True)
+        click.echo(f"wsiamf: error: {_printable_lines(str(error)) if whole else _one_line(str(error))}", err=True)
         return 1
     except (KeyboardInterrupt, click.Abort):
         click.echo(

@@ -39,6 +39,9 @@ _SAME_IN_KEY: Final = {
 }
 """Part of the key -> where else ``run.json`` says it."""
 
+_KINDS: Final[dict[str, type]] = {"options": dict, "slide": dict, "host": dict, "outputs": list}
+"""What the parts of ``run.json`` that are looked into must be."""
+
 Record = dict[str, Any]
 
 
@@ -49,6 +52,14 @@ def read_json(path: Path) -> Record | None:
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None
+
+
+def read_record(path: Path) -> Record | None:
+    """A ``run.json``; None where there is none that can be read, or it is damaged."""
+    record = read_json(path)
+    if record is None or record.get("schema") != SCHEMA:
+        return record
+    return record if all(isinstance(record.get(name), kind) for name, kind in _KINDS.items()) else None
 
 
 def check_record(record: Record | None, where: str) -> Faults:
@@ -65,7 +76,7 @@ def check_record(record: Record | None, where: str) -> Faults:
         return
     for part, path in _SAME_IN_KEY.items():
         stated = _at(record, path)
-        if part == "options" and isinstance(stated, dict):
+        if part == "options":
             stated = key_options(stated)
         if key.get(part) != stated:
             yield problem(where, f"{RUN_RECORD} contradicts itself: its key's {part} is not that of the run")

@@ -13,7 +13,7 @@ from wsiamf.candidates.own_rows import own_rows_sha256
 from wsiamf.cohort.faults import Faults, problem, warning
 from wsiamf.errors import WsiamfError
 from wsiamf.files import sha256_file
-from wsiamf.slides import open_slide
+from wsiamf.slides import read_fingerprint
 
 _NAMES: Final = ("slide", "points", "regions", "named_regions", "model")
 _OLDER: Final = "written by an older version"
@@ -56,7 +56,7 @@ class Inputs:
 
     def _now(self, record: Record, name: str) -> Callable[[Any], str]:
         if name == "slide":
-            return _fingerprint
+            return read_fingerprint
         if name == "points":
             return lambda path: own_rows_sha256(path, record["slide"]["name"], record["options"]["points_format"])
         return self._model_now if name == "model" else sha256_file
@@ -70,11 +70,6 @@ def _due(record: Record, name: str) -> str | None:
     field = {"slide": "fingerprint", "points": "rows_sha256"}.get(name, "sha256")
     found: str | None = (record.get(name) or {}).get(field)
     return found
-
-
-def _fingerprint(path: Address) -> str:
-    with open_slide(path) as slide:
-        return slide.fingerprint
 
 
 def _model_sha256(path: Path) -> str:

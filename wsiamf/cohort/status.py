@@ -162,7 +162,7 @@ class _Look:
         own = {} if item.mpp is None else {"mpp": item.mpp}
         if record is None:
             self._counts["waiting"] += 1
-        elif key_options(record.get("options", {})) != key_options(self._options | own):
+        elif key_options(record.get("options")) != key_options(self._options | own):
             self._counts["waiting"] += 1
             self._counts["outdated"] += 1
         else:

@@ -21,6 +21,7 @@ from wsiamf.cohort.slide_files import (
     check_tables,
     read_columns,
     read_json,
+    read_record,
     regions_of,
 )
 from wsiamf.cohort.slide_inputs import Inputs
@@ -67,7 +68,7 @@ def verify(out: Path, *, on_progress: OnProgress = lambda _done, _total: None) -
 
 
 def _check_slide(folder: Path, where: str, inputs: Inputs) -> Faults:
-    record = read_json(folder / RUN_RECORD)
+    record = read_record(folder / RUN_RECORD)
     yield from check_record(record, where)
     if record is None or record.get("schema") != SCHEMA:
         return
@@ -109,6 +110,8 @@ class _Cohort:
         self._plan = plan
         self._places = places
         self._standing = standing
+        self._regions: dict[str, list[tuple[str, ...]]] = {}
+        """The named regions that each slide's summary counts, as rows of ``regions.csv``; filled with the rows' check."""
 
     def check(self) -> Faults:
         yield from self._check_slides()
@@ -140,7 +143,7 @@ class _Cohort:
                 continue
             record = read_json(self._places.record(item.slide_id)) or {}
             own = {} if item.mpp is None else {"mpp": item.mpp}
-            if key_options(record.get("options", {})) != key_options(self._plan.options | own):
+            if key_options(record.get("options")) != key_options(self._plan.options | own):
                 yield warning(item.slide_id, "the result was made with other options than the plan's; run again")
             if bool(record.get("named_regions")) != (item.regions is not None):
                 yield warning(item.slide_id, "named regions were given to the result or to the plan alone; run again")
@@ -160,8 +163,12 @@ class _Cohort:
 
     def _check_row(self, row: dict[str, Any]) -> Faults:
         slide_id = row["slide_id"]
+        if row["status"] == _FAILED:
+            return
         summary = read_json(self._places.folder(slide_id) / "summary.json")
-        if row["status"] == _FAILED or (summary is None and row["n_candidates"] == 0):
+        counted = (regions_of(summary or {}) or {}).items()
+        self._regions[slide_id] = [(slide_id, name, str(n), str(n_amf)) for name, (n, n_amf) in counted]
+        if summary is None and row["n_candidates"] == 0:
             return
         if summary is None:
             yield problem("cohort.csv", f"says {row['status']} of {slide_id}, which has no result; collect again")
@@ -201,12 +208,7 @@ class _Cohort:
         if found is None:
             yield problem(path.name, "cannot be read; collect again")
             return
-        due: list[tuple[str, ...]] = []
-        for row in rows:
-            if row["status"] != _FAILED:
-                summary = read_json(self._places.folder(row["slide_id"]) / "summary.json") or {}
-                counted = (regions_of(summary) or {}).items()
-                due += [(row["slide_id"], name, str(n), str(n_amf)) for name, (n, n_amf) in counted]
+        due = [region for row in rows for region in self._regions.get(row["slide_id"], ())]
         if found != due:
             odd = sorted({name for name, *_ in {*found} ^ {*due}})
             named = f" (first {odd[0]})" if odd else ", in another order"

@@ -19,7 +19,7 @@ from wsiamf.candidates.identity import candidate_ids
 from wsiamf.candidates.notes import listed_faults
 from wsiamf.candidates.placing import Placement, place
 from wsiamf.candidates.plain import persons
-from wsiamf.candidates.raters import Votes, votes_of
+from wsiamf.candidates.raters import Votes, votes_of, with_persons
 from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, SlideLike
 from wsiamf.candidates.reading import placement_of, read_points
 from wsiamf.classes import CLASS_COLORS
@@ -70,7 +70,8 @@ def convert_points(
         slide: Whose rows are written; ``NamedSlide()`` writes those of all slides, with a column ``slide``, where neither
             unit nor frame needs to be changed.
         points_format: One of ``candidates.FORMATS`` instead of looking at the content.
-        raters: Persons whose AMF and NMF labels are written as votes; None: the experts of formats that name experts.
+        raters: Persons whose AMF and NMF labels are written as votes, and whose points are a person's; None: the experts of
+            formats that name experts.
         skip_bad_points: Leave rows out that cannot be used.
         overwrite: Replace ``out``.
         **placing: How the file's numbers become level-0 px, where its format does not say it rightly: ``points_frame``,
@@ -85,6 +86,7 @@ def convert_points(
         raise ConfigError(f"{out}: the name must end in {', '.join(SUFFIXES)}, which says what is written.")
     refuse_existing(out, overwrite=overwrite)
     reader, raw = read_points(path, slide, points_format)
+    raw = with_persons(raw, raters)
     placement = placement_of(reader, raw, **placing)
     _check_slide(raw, slide, placement, path, out)
     votes = votes_of(raw, raters, path)
@@ -129,16 +131,14 @@ def _usable(
     raw: RawPoints, slide: SlideLike, placement: Placement, path: Path, *, skip: bool
 ) -> tuple[RawPoints, list[str]]:
     """The points in level-0 px, without those that cannot be used."""
-    faults = dict(raw.faults)
-    if slide.frame.width:
-        faults = place(raw.x, raw.y, raw.faults, slide.frame, placement).faults
+    x, y = placement.level0(raw.x, raw.y, slide.frame)
+    px = replace(raw, x=x, y=y, unit="px")
+    faults = place(x, y, raw.faults, slide.frame, Placement()).faults if slide.frame.width else dict(raw.faults)
     if faults and not skip:
         raise CandidateError(
             f"{path}: {counted(len(faults), raw.row_word)} cannot be used ({listed_faults(raw, faults)}); "
             "correct them, or leave them out with --skip-bad-points."
         )
-    x, y = placement.level0(raw.x, raw.y, slide.frame)
-    px = replace(raw, x=x, y=y, unit="px")
     kept = np.setdiff1d(np.arange(len(px)), list(faults))
     notes = [f"{counted(len(faults), raw.row_word)} left out: {listed_faults(raw, faults)}"] if faults else []
     return px.take(kept), notes

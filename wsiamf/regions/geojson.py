@@ -1,10 +1,9 @@
-"""GeoJSON as QuPath writes it, object by object: names, classes, kinds and areas in QuPath px."""
+"""GeoJSON as QuPath writes it: content, kinds and areas in QuPath px."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ import shapely
 
 from wsiamf.errors import RegionError
 from wsiamf.packed import unpacked
+from wsiamf.qupath_objects import object_type
 from wsiamf.regions.region import multipolygon
 
 AREA_TYPES = frozenset({"Polygon", "MultiPolygon"})
-_OTHER_TYPES = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString", "GeometryCollection"})
 _NOT_ANNOTATIONS = frozenset({"detection", "cell", "tile", "tmacore", "root"})
-_TYPE_IN_ID = re.compile("Path(Annotation|Detection|Cell|Tile|TMACore|Root)Object")
 _CHUNK_BYTES = 1 << 20
 _ELLIPSE_QUAD_SEGMENTS = 64  # 256 vertices: the area falls short by 1e-4
 
@@ -41,33 +39,6 @@ def load_json(path: Path) -> Any:
         raise RegionError(f"{path}: not GeoJSON ({error}); export the annotations from QuPath as .geojson.") from error
 
 
-def features(content: Any, path: Path) -> Iterator[Mapping[str, Any]]:
-    """The features of a file, children of QuPath's hierarchy included; a bare geometry is an unclassified feature."""
-    waiting = [content]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, list):
-            waiting.extend(reversed(item))
-            continue
-        kind = item.get("type") if isinstance(item, dict) else None
-        if kind == "FeatureCollection":
-            waiting.append(_list_of(item, "features", path))
-        elif kind == "Feature":
-            yield item
-            waiting.append(_list_of(item, "childObjects", path) or _list_of(item, "children", path))
-        elif kind in AREA_TYPES | _OTHER_TYPES:
-            yield {"type": "Feature", "geometry": item, "properties": {}}
-        else:
-            raise RegionError(f"{path}: holds something that is no GeoJSON object; export the annotations from QuPath.")
-
-
-def _list_of(item: Mapping[str, Any], key: str, path: Path) -> list[Any]:
-    value = item.get(key) or []
-    if not isinstance(value, list):
-        raise RegionError(f"{path}: {key!r} is not a list; export the annotations from QuPath again.")
-    return value
-
-
 def parts_of(feature: Mapping[str, Any], number: int, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Properties and geometry of an object; empty where it has none.
 
@@ -81,22 +52,8 @@ def parts_of(feature: Mapping[str, Any], number: int, path: Path) -> tuple[dict[
 
 
 def is_annotation(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
-    """Whether QuPath takes an object for an annotation; its versions up to 0.3 wrote the kind where the id belongs."""
-    # QuPath reads the same three keys, in this order, and takes a missing or unknown word for an annotation.
-    word = properties.get("objectType") or properties.get("object_type") or properties.get("type")
-    if not word and (older := _TYPE_IN_ID.fullmatch(str(feature.get("id")))):
-        word = older[1]
-    return str(word).lower() not in _NOT_ANNOTATIONS
-
-
-def class_name(properties: Mapping[str, Any]) -> str | None:
-    """QuPath's name of the class, parts of a derived class joined by ``: ``; None where unclassified."""
-    classification = properties.get("classification")
-    if isinstance(classification, dict):
-        names = classification.get("names")
-        classification = ": ".join(map(str, names)) if isinstance(names, list) else classification.get("name")
-    name = str(classification).strip() if classification is not None else ""
-    return name or None
+    """Whether QuPath takes an object for an annotation."""
+    return object_type(feature, properties) not in _NOT_ANNOTATIONS
 
 
 def area_of(geometry: Mapping[str, Any], number: int, path: Path) -> tuple[shapely.MultiPolygon, bool]:

@@ -11,7 +11,8 @@ import shapely
 
 from wsiamf.errors import RegionError
 from wsiamf.geometry import SlideFrame
-from wsiamf.regions.geojson import AREA_TYPES, area_of, features, is_annotation, load_json, parts_of
+from wsiamf.qupath_objects import features
+from wsiamf.regions.geojson import AREA_TYPES, area_of, is_annotation, load_json, parts_of
 from wsiamf.regions.qupath import to_level0
 from wsiamf.regions.region import Region, multipolygon, slide_box
 
@@ -63,7 +64,7 @@ def check_named_regions(path: Path) -> None:
 def _drawn(path: Path) -> dict[str, tuple[shapely.MultiPolygon, bool]]:
     """Each name's area in QuPath px, and whether its outline was repaired; in the order of the file."""
     found: dict[str, tuple[shapely.MultiPolygon, bool]] = {}
-    for number, feature in enumerate(features(load_json(path), path), start=1):
+    for number, feature in enumerate(features(load_json(path), path, RegionError), start=1):
         properties, geometry = parts_of(feature, number, path)
         if not is_annotation(feature, properties) or geometry.get("type") not in AREA_TYPES:
             continue

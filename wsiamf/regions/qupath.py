@@ -13,7 +13,8 @@ import shapely
 
 from wsiamf.errors import RegionError
 from wsiamf.geometry import SlideFrame
-from wsiamf.regions.geojson import AREA_TYPES, area_of, class_name, features, is_annotation, load_json, parts_of
+from wsiamf.qupath_objects import class_name, features
+from wsiamf.regions.geojson import AREA_TYPES, area_of, is_annotation, load_json, parts_of
 from wsiamf.regions.region import Region, multipolygon, slide_box
 
 DEFAULT_INCLUDE: Final = ("Tumor",)
@@ -48,7 +49,7 @@ def read_regions(
         RegionError: The file is missing, empty or no GeoJSON; no region counts; nothing of it lies on the slide.
     """
     found = _Found()
-    for feature in features(load_json(path), path):
+    for feature in features(load_json(path), path, RegionError):
         _sort_feature(feature, found, include, exclude, path)
     geometry, notes = _combine(found, frame, path)
     return Region(geometry, "roi", (*found.notes(), *notes))

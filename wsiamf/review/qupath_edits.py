@@ -31,6 +31,7 @@ from wsiamf.export.rows import counted_positions, hard_positions
 from wsiamf.export.uuids import REVIEW, Identities
 from wsiamf.geometry import FIGURE_BOX_UM
 from wsiamf.packed import unpacked
+from wsiamf.qupath_objects import class_name, features
 from wsiamf.review.answers import ADDED, FIGURE, SAME_PLACE_UM, Answer, Decision, utc_now
 from wsiamf.review.reviewed_tables import ADDED_BY_READER
 
@@ -287,21 +288,8 @@ def _objects(path: Path) -> Iterator[_Object]:
             content = json.loads(b"".join(iter(partial(stream.read, _PART), b"")).decode("utf-8-sig"))
     except (OSError, ValueError, CandidateError) as error:
         raise ReviewError(f"{path}: not readable as GeoJSON ({error}); export it from QuPath again.") from error
-    for number, item in enumerate(_features(content, path), start=1):
+    for number, item in enumerate(features(content, path, ReviewError), start=1):
         yield _object(item, number, path)
-
-
-def _features(content: Any, path: Path) -> Iterator[_Json]:
-    if isinstance(content, list):
-        for one in content:
-            yield from _features(one, path)
-    elif isinstance(content, dict) and content.get("type") == "FeatureCollection":
-        yield from _features(content.get("features") or [], path)
-    elif isinstance(content, dict) and content.get("type") == "Feature":
-        yield content
-        yield from _features(content.get("childObjects") or [], path)
-    else:
-        raise ReviewError(f"{path}: holds what is no GeoJSON feature; export it from QuPath again.")
 
 
 def _object(item: _Json, number: int, path: Path) -> _Object:
@@ -310,20 +298,9 @@ def _object(item: _Json, number: int, path: Path) -> _Object:
     try:
         centre = shapely.geometry.shape(item["geometry"]).centroid
         x, y = float(centre.x), float(centre.y)
-        class_name = _class_name(properties.get("classification"))
+        word = class_name(properties)
     except (ShapelyError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ReviewError(f"{path}: object {number}: cannot be read ({error}); export it from QuPath again.") from error
     if not (np.isfinite(x) and np.isfinite(y)):
         raise ReviewError(f"{path}: object {number}: has no place; export it from QuPath again.")
-    return _Object(
-        number, str(item.get("id", "")).lower(), class_name, metadata if isinstance(metadata, dict) else {}, x, y
-    )
-
-
-def _class_name(classification: Any) -> str | None:
-    """The class as QuPath shows it; None for none."""
-    if isinstance(classification, str) or classification is None:
-        return classification or None
-    names = classification.get("names")
-    name = ": ".join(map(str, names)) if isinstance(names, list) else classification.get("name")
-    return None if name is None else str(name)
+    return _Object(number, str(item.get("id", "")).lower(), word, metadata if isinstance(metadata, dict) else {}, x, y)

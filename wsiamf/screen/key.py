@@ -9,8 +9,8 @@ from typing import Any, Final
 from wsiamf.config import ScreenOptions
 from wsiamf.spec import ErrorRates
 
-ALGORITHM_VERSION: Final = 2
-"""Raised whenever the same input would give other numbers."""
+ALGORITHM_VERSION: Final = 3
+"""Raised whenever the same input would give other numbers, by another reading of a points file too."""
 
 COMPUTED_BY: Final = ("backend", "precision", "device_class")
 """Parts that say which machine computed, not what; a cohort may mix them where the user allows it."""
@@ -60,8 +60,14 @@ def run_key(
     }
 
 
-def key_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of ``config.ScreenOptions`` that change results: a page can be made later, and made again."""
+def key_options(options: object) -> dict[str, Any]:
+    """Those of ``config.ScreenOptions`` that change results: a page can be made later, and made again.
+
+    Args:
+        options: As a record holds them; what is no object has none.
+    """
+    if not isinstance(options, Mapping):
+        return {}
     return {name: value for name, value in options.items() if name not in _NO_RESULT}
 
 

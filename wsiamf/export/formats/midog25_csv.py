@@ -30,7 +30,7 @@ def _write(path: Path, results: Sequence[SlideResult], options: Options) -> None
             for mark in iter_marks(result, every_row=options.every_row):
                 place = [f"{next(numbers)}.png", result.slide_name, f"{mark.x:.2f}", f"{mark.y:.2f}"]
                 unknown = [""] * len(_UNKNOWN)
-                own = [mark.candidate_id, _cell(mark.p_atypical), _cell(mark.score), result.model]
+                own = [mark.candidate_id, _cell(mark.p_atypical), _cell(mark.score), result.labelled_by]
                 table.writerow([*place, *unknown, mark.class_name, *own])
 
 

@@ -63,10 +63,10 @@ def _annotations(results: Sequence[SlideResult], options: Options) -> Iterator[d
     numbers = count(1)
     for image_id, result in enumerate(results, start=1):
         for mark in iter_marks(result, every_row=options.every_row):
-            yield _annotation(next(numbers), image_id, mark, result.model)
+            yield _annotation(next(numbers), image_id, mark, result.labelled_by)
 
 
-def _annotation(number: int, image_id: int, mark: Mark, model: str) -> dict[str, Any]:
+def _annotation(number: int, image_id: int, mark: Mark, labelled_by: str) -> dict[str, Any]:
     half = _BOX_PX / 2
     box = [mark.x - half, mark.y - half, mark.x + half, mark.y + half]
     values = {"score": mark.score, "p_atypical": mark.p_atypical, "p_hard": mark.p_hard}
@@ -77,7 +77,7 @@ def _annotation(number: int, image_id: int, mark: Mark, model: str) -> dict[str,
         "bbox": [round(value, _DECIMALS) for value in box],
         "area": _BOX_PX**2,
         "candidate_id": mark.candidate_id,
-        "labelled_by": model,
+        "labelled_by": labelled_by,
         **{name: value for name, value in values.items() if value is not None},
     }
 
