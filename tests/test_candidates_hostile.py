@@ -17,9 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.points_fuzz import LONG, SHORT, bounded_memory, fuzz, hostile_files, refusal, write_zip
+from tests.points_fuzz import LONG, SHORT, SLIDE, bounded_memory, fuzz, hostile_files, refusal, write_zip
 from tests.shared_pages import share_pages
 from tests.sliderunner_files import AREA, POLYGON, Annotation, write_sliderunner
+from wsiamf.candidates import read_candidates
+from wsiamf.candidates.formats import reader_for
+from wsiamf.errors import CandidateError
 
 _SLIDERUNNER = ("Slides", "Persons", "Classes", "Annotations", "Annotations_coordinates", "Annotations_label")
 FEATURES = {
@@ -191,6 +194,68 @@ def test_more_rows_than_are_read(tmp_path: Path) -> None:
         assert refusal(path).startswith("holds 21,000,000 rows; at most 20,000,000 are read")
 
 
+def test_a_parquet_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.parquet"
+    n = 200_000
+    same, numbers = np.zeros(n, np.int8), pa.array(np.zeros(n, np.int32))
+    long_word = pa.DictionaryArray.from_arrays(numbers, pa.array(["a" * 10_000 + " "]))
+    pq.write_table(pa.table({"x": same, "y": same, "label": long_word}), path, compression="zstd", store_schema=False)
+    assert path.stat().st_size < 1 << 13
+    with bounded_memory(20):
+        assert refusal(path).startswith("its texts are 2,000,000,000 characters, more than 64 MiB and 100 times")
+
+
+def test_a_parquet_file_of_empty_columns_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "wide.parquet"
+    n = 250_000
+    nulls = dict.fromkeys((f"expert_{number}" for number in range(450)), pa.nulls(n, pa.string()))
+    same = np.zeros(n, np.int8)
+    pq.write_table(pa.table({"x": same, "y": same, **nulls}), path, compression="zstd")
+    with bounded_memory(20):
+        assert refusal(path).startswith("holds 250,000 rows of 452 columns, more than 100,000,000 cells")
+
+
+def _labelled_by_many(folder: Path, points_format: str, n_persons: int, n_rows: int) -> Path:
+    """A file of rows that nobody labelled but for one, and of so many persons."""
+    if points_format == "sliderunner":
+        spots = [Annotation([(number % 3000, number // 3000)]) for number in range(n_rows)]
+        return write_sliderunner(folder / "many.sqlite", spots, persons=[f"p{number}" for number in range(n_persons)])
+    path = folder / "many.geojson"
+    features: list[dict[str, object]] = [
+        {"type": "Feature", "geometry": {"type": "Point", "coordinates": [number % 3000, number // 3000]}}
+        for number in range(n_rows)
+    ]
+    features[0]["properties"] = {"metadata": {f"expert_{number}": "AMF" for number in range(n_persons)}}
+    path.write_text(json.dumps(features))
+    return path
+
+
+@pytest.mark.parametrize("points_format", ["sliderunner", "qupath-geojson"])
+def test_labels_of_every_person_for_every_row_are_bounded(tmp_path: Path, points_format: str) -> None:
+    path = _labelled_by_many(tmp_path, points_format, 3000, 3000)
+    with bounded_memory(30):
+        assert refusal(path).startswith("names 3,000 persons beside 3,000 annotations; of more than 50 persons")
+
+
+@pytest.mark.parametrize("points_format", ["sliderunner", "qupath-geojson"])
+def test_many_persons_of_few_annotations_are_read(tmp_path: Path, points_format: str) -> None:
+    assert len(read_candidates(_labelled_by_many(tmp_path, points_format, 3000, 10), SLIDE).table) == 10
+
+
+def test_a_database_for_many_slides_bounds_persons_by_slide(tmp_path: Path) -> None:
+    path = _labelled_by_many(tmp_path, "sliderunner", 3000, 3000)
+    listed = reader_for(path, None).listed(path)
+    assert listed is not None
+    with pytest.raises(CandidateError, match="names 3,000 persons"):
+        listed.own("case_1.svs")
+
+
+def test_short_rows_below_a_long_header_are_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text(",".join(["x", "y", *(f"expert_{number}" for number in range(2000))]) + "\n" + "1,2\n" * 2000)
+    assert refusal(path).startswith("its rows are far shorter than its header of 2,002 columns")
+
+
 def test_the_nearest_of_many_names_is_found_at_once(tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
     names = [f"crop_{number}.png" for number in range(50_000)] + ["b" * 30_000]
@@ -201,9 +266,20 @@ def test_the_nearest_of_many_names_is_found_at_once(tmp_path: Path) -> None:
 
 
 def test_one_endless_value_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "long.geojson"
-    path.write_bytes(b'[{"type":"Point","x":"' + b"a" * (20 << 20))
-    assert "one value is longer than" in refusal(path)
+    path = tmp_path / "long.geojson.gz"
+    path.write_bytes(gzip.compress(b'[{"type":"Point","x":"' + b"a" * (20 << 20), mtime=0))
+    with bounded_memory(40):
+        assert refusal(path).startswith("the object at character 1 is longer than 4,194,304 characters, the most")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_one_points_annotation_of_many_points_is_read(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    places = np.random.default_rng(0).uniform(0, 9000, (130_000, 2)).tolist()
+    path = tmp_path / "points.geojson"
+    text = json.dumps({"type": "MultiPoint", "coordinates": places})
+    assert len(text) > 4 << 20
+    path.write_bytes(pack(text.encode()))
+    assert len(reader_for(path, None).read(path, SLIDE)) == len(places)
 
 
 @pytest.mark.parametrize(("members", "n"), [({"a.txt": b"x"}, 0), ({"a.geojson": b"{}", "b/c.json": b"{}"}, 2)])

@@ -399,7 +399,7 @@ class TestRuns:
         assert not {"points_do_not_fit", "points_not_on_nuclei"} & set(result.summary["flags"])
 
     def test_points_of_a_slide_with_bounds(self) -> None:
-        """No file at hand has bounds: the run's own steps on a slide in memory that states them."""
+        """The run's own steps on a painted slide that states bounds."""
         made, _ = painted(1, bounds=True)
         shown = made.figures[:50] - (made.slide.bounds.x, made.slide.bounds.y)
         with tissue_meanwhile(made.slide, made.slide.frame) as tissue:
@@ -407,6 +407,18 @@ class TestRuns:
             fit.take(shown[:, 0], shown[:, 1], Placement())
             with pytest.raises(CandidateError, match=r"p\.csv: .*QuPath.*pass --points-frame qupath, or --force"):
                 fit.warning()
+
+
+@pytest.mark.parametrize(("far", "options"), [(40_000.0, "--force --skip-bad-points"), (0.0, "--force")])
+def test_what_goes_on_all_the_same_is_named(far: float, options: str) -> None:
+    made, _ = painted(1, bounds=True)
+    shown = made.figures[:50] - (made.slide.bounds.x, made.slide.bounds.y)
+    shown[0] += far
+    with tissue_meanwhile(made.slide, made.slide.frame) as tissue:
+        fit = PointsFit("p.csv", made.slide, tissue.map, force=False)
+        with pytest.raises(CandidateError, match=f"(or|pass) {options} to go on all the same"):
+            fit.take(shown[:, 0], shown[:, 1], Placement())
+            fit.warning()
 
 
 def test_share_off_slide() -> None:

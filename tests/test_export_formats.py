@@ -106,13 +106,26 @@ def from_asap(path: Path, _frame: SlideFrame) -> Found:
     return found
 
 
+def from_midog_json(path: Path, _frame: SlideFrame) -> Found:
+    content = json.loads(path.read_text())
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    boxes = [(one["bbox"], names[one["category_id"]]) for one in content["annotations"]]
+    return [((left + right) / 2, (top + bottom) / 2, name) for (left, top, right, bottom), name in boxes]
+
+
+def from_midog25_csv(path: Path, _frame: SlideFrame) -> Found:
+    table = pd.read_csv(path)
+    assert table["filename"].eq("case 1.svs").all()
+    return list(zip(table["coordinateX"], table["coordinateY"], table["majority"], strict=True))
+
+
 # Once by code of its own here, which knows the format's layout, and once by the reader that screening uses.
 READ: dict[str, tuple[Callable[[Path, SlideFrame], Found], ...]] = {
     "qupath-points": (from_qupath_points, from_reader),
     "sliderunner": (from_sliderunner, from_reader),
     "grand-challenge": (from_grand_challenge, from_reader),
-    "midog-json": (from_reader,),
-    "midog25-csv": (from_reader,),
+    "midog-json": (from_midog_json, from_reader),
+    "midog25-csv": (from_midog25_csv, from_reader),
     "tiatoolbox": (from_tiatoolbox, from_reader),
     "asap": (from_asap, from_reader),
 }

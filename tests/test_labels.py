@@ -80,6 +80,20 @@ class TestLayouts:
         assert data.groups[1] == "AtNorM-MD/Normal/1.png"
         assert set(data.table["domain"]) == {"AtNorM-MD"}
 
+    @pytest.mark.parametrize(("kind", "name"), [("midog25", "MIDOG25/MIDOG25.csv"), ("manifest", "lab.csv")])
+    def test_a_models_labels_are_no_votes(self, tmp_path: Path, kind: str, name: str) -> None:
+        write_midog25(tmp_path / "MIDOG25", np.random.default_rng(1))
+        manifest = pd.DataFrame({"file": [f"{k}.png" for k in range(4)], "label": "AMF"})
+        write_manifest(tmp_path, manifest, np.random.default_rng(0))
+        table = pd.read_csv(tmp_path / name, dtype=str, keep_default_na=False)
+        table["labelled_by"] = ["", "Ann", *["wsiamf default 1"] * (len(table) - 2)]
+        table.to_csv(tmp_path / name, index=False)
+        options = {"crops": "MIDOG25/crops"} if kind == "midog25" else {}
+        with pytest.raises(
+            TrainingError, match="labelled_by, row 3: 'wsiamf default 1' gave this label, and no person"
+        ):
+            read(kind, name, tmp_path, **options)
+
     def test_midog25(self, data_root: Path) -> None:
         data = read("midog25", "MIDOG25/MIDOG25.csv", data_root, crops="MIDOG25/crops")
         row = data.table.iloc[3]  # of which expert 2 thought otherwise

@@ -248,6 +248,18 @@ def test_only_the_raters_named_are_written_as_experts(tmp_path: Path) -> None:
     assert read_candidates(out, SLIDE).votes == {"Ann": ("AMF",)}
 
 
+def test_labels_that_are_not_written_are_told_of(tmp_path: Path) -> None:
+    said = [[(1, 1), (2, 2)], [(1, 2)], [(2, 1)]]
+    spots = [Annotation([(100 * k, 200)], said=words) for k, words in enumerate(said)]
+    path = write_sliderunner(tmp_path / "two.sqlite", spots, persons=["Ann", "Bob"])
+    written = convert_points(path, tmp_path / "a.csv", SLIDE)
+    assert [note for note in written.notes if note.startswith("labels of Ann, Bob are not written")]
+    written = convert_points(path, tmp_path / "b.csv", SLIDE, raters=("Ann", "Bob"))
+    assert not [note for note in written.notes if "not written" in note]
+    votes = read_candidates(tmp_path / "b.csv", SLIDE).votes
+    assert votes == {"Ann": ("AMF", "NMF", None), "Bob": ("NMF", None, "AMF")}
+
+
 def test_names_out_of_files_are_escaped_on_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     red = "\x1b[31mred\x1b]0;title\x07"
     path = write_sliderunner(tmp_path / "a.sqlite", [Annotation([(1, 2)], said=[(1, 1)])], persons=(red,))

@@ -21,6 +21,11 @@ _MOST_TIMES: Final = 100
 """How many times its packed size a file may unpack to; GeoJSON packs to a seventh, repetitive files to a thirtieth."""
 
 
+def most_unpacked(path: Path) -> int:
+    """Bytes that what is packed in a file may come to: 64 MiB, or a hundred times the file's size if that is more."""
+    return max(_ALWAYS_ALLOWED, _MOST_TIMES * path.stat().st_size)
+
+
 class ByteStream(Protocol):
     """What can be read from, some bytes at a time."""
 
@@ -98,7 +103,7 @@ class _Bounded:
         self._inner = inner
         self._path = path
         self._error = error
-        self._left = max(_ALWAYS_ALLOWED, _MOST_TIMES * path.stat().st_size)
+        self._left = most_unpacked(path)
 
     def read(self, size: int, /) -> bytes:
         data = self._inner.read(size)

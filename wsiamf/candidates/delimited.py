@@ -22,6 +22,7 @@ from wsiamf.wording import reason_of
 _SEPARATORS = ",;\t"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _HEADER_BYTES = 1 << 16
+_MOST_MISSING = 3_000_000  # cells that short rows leave out: they cost no byte of the file, and memory each
 
 FindColumns = Callable[[Sequence[str], Path], dict[str, int]]
 """From a header to the position of each column by the name that it is to have."""
@@ -83,8 +84,10 @@ def read_delimited(path: Path, wanted: Sequence[str] | FindColumns) -> PointTabl
         wanted: Names of the columns to keep, in lower case; or what finds them in a header.
 
     Raises:
-        CandidateError: Not UTF-8, empty, two columns of one wanted name, or a row with more cells than the header.
+        CandidateError: Not UTF-8, empty, two columns of one wanted name, a row with more cells than the header, or rows
+            that are shorter than it by three million cells, and by as many as the file has bytes.
     """
+    cells_left = max(_MOST_MISSING, path.stat().st_size)
     lines = read_rows(path)
     header = next(lines, None)
     if header is None:
@@ -95,6 +98,12 @@ def read_delimited(path: Path, wanted: Sequence[str] | FindColumns) -> PointTabl
     n_rows = 0
     for n_rows, row in enumerate(lines, start=1):
         if len(row) != len(header):
+            cells_left -= len(header) - len(row)
+            if cells_left < 0:
+                raise CandidateError(
+                    f"{path}: its rows are far shorter than its header of {len(header):,} columns; take the columns out "
+                    "that no row fills."
+                )
             row = _fitted(row, len(header), f"{path}: row {n_rows}")  # noqa: PLW2901  # the same row, made to fit
         for append, place in targets:
             append(row[place])

@@ -13,8 +13,11 @@ from wsiamf.errors import CandidateError
 from wsiamf.packed import ByteStream
 
 _CHUNK_BYTES: Final = 1 << 20
-_MOST_CHARACTERS: Final = 4 << 20
+_ALWAYS_ALLOWED: Final = 4 << 20
+_MOST_CHARACTERS: Final = 64 << 20
 """Of one value: as objects of Python it takes twenty times the memory, if it is lists of nothing."""
+_MOST_TIMES: Final = 10
+"""How many times its packed size the one value of a file may be; GeoJSON packs to a seventh."""
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
 
 
@@ -27,7 +30,8 @@ def json_items(stream: ByteStream, path: Path, key: str) -> Iterator[Any]:
         key: The object's list that is streamed, ``features`` for GeoJSON.
 
     Raises:
-        CandidateError: Not UTF-8, not JSON, nested too deeply, or one element is longer than 4 million characters.
+        CandidateError: Not UTF-8, not JSON, nested too deeply, or one element is longer than 64 Mi characters (packed, than
+            4 Mi and ten times the size of the file).
     """
     text = JsonText(stream, path)
     if text.peek() == "[":
@@ -101,6 +105,7 @@ class JsonText:
         self._at = 0
         self._before = 0  # characters that have been let go
         self._ended = False
+        self._most = min(_MOST_CHARACTERS, max(_ALWAYS_ALLOWED, _MOST_TIMES * path.stat().st_size))
 
     def error(self, reason: str) -> CandidateError:
         """An error at the present place."""
@@ -147,10 +152,13 @@ class JsonText:
         if self._ended:
             return False
         rest = self._text[self._at :]
-        if len(rest) > _MOST_CHARACTERS:
-            raise self.error(f"one value is longer than {_MOST_CHARACTERS:,} characters")
+        if len(rest) > self._most:
+            raise CandidateError(
+                f"{self._path}: the object at character {self._before + self._at:,} is longer than {self._most:,} characters, "
+                "the most that is read of one; write it as several, or the points as a table (CSV, Parquet)."
+            )
         # doubling, so that long values are not scanned too often
-        data = self._stream.read(min(max(_CHUNK_BYTES, len(rest)), _MOST_CHARACTERS + 1 - len(rest)))
+        data = self._stream.read(min(max(_CHUNK_BYTES, len(rest)), self._most + 1 - len(rest)))
         try:
             new = self._decode(data, not data)
         except UnicodeDecodeError as error:

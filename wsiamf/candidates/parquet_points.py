@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,11 +19,13 @@ from wsiamf.candidates.plain import plain_points
 from wsiamf.candidates.point_table import PointTable, TableSlides, has_slide_column, names_several_slides
 from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.errors import CandidateError
+from wsiamf.packed import most_unpacked
 from wsiamf.wording import reason_of
 
 _MAGIC = b"PAR1"
 _NAME = "parquet"
 _MOST_ROWS = 20_000_000  # equal rows pack to nothing, and take 16 bytes and more each once they are read
+_MOST_CELLS = 100_000_000
 
 
 def _sniff(_path: Path, head: bytes) -> bool:
@@ -49,17 +51,39 @@ def _table(path: Path) -> PointTable:
 
 def _read_table(path: Path) -> PointTable:
     with _arrow_errors(path):
-        file = pq.ParquetFile(path)
-        if file.metadata.num_rows > _MOST_ROWS:
-            raise CandidateError(
-                f"{path}: holds {file.metadata.num_rows:,} rows; at most {_MOST_ROWS:,} are read: give each slide "
-                "a file of its own."
-            )
-        header = file.schema_arrow.names
+        schema = pq.read_schema(path)
+        header = schema.names
         places = find_columns(header, path)
-        data = file.read(columns=sorted({header[place] for place in places.values()}))
+        wanted = {header[place]: schema.field(place).type for place in places.values()}
+        # as numbers of words, so that a word that comes often takes its memory once
+        file = pq.ParquetFile(path, read_dictionary=[name for name, kind in wanted.items() if _is_text(kind)])
+        _check_size(path, file.metadata.num_rows, len(wanted))
+        data = file.read(columns=sorted(wanted))
     columns = {name: _column(name, data.column(header[place]), path) for name, place in places.items()}
+    _check_texts(path, columns)
     return PointTable(path=path, header=header, columns=columns, n_rows=file.metadata.num_rows)
+
+
+def _check_size(path: Path, n_rows: int, n_columns: int) -> None:
+    if n_rows > _MOST_ROWS:
+        raise CandidateError(
+            f"{path}: holds {n_rows:,} rows; at most {_MOST_ROWS:,} are read: give each slide a file of its own."
+        )
+    if n_rows * n_columns > max(_MOST_CELLS, path.stat().st_size):
+        raise CandidateError(
+            f"{path}: holds {n_rows:,} rows of {n_columns:,} columns, more than {_MOST_CELLS:,} cells; take columns out, or "
+            "give each slide a file of its own."
+        )
+
+
+def _check_texts(path: Path, columns: Mapping[str, Column]) -> None:
+    """Refuse few words that come so often that whatever writes them out would write without end."""
+    n_characters = sum(sum(map(len, column)) for column in columns.values() if not isinstance(column, np.ndarray))
+    if n_characters > most_unpacked(path):
+        raise CandidateError(
+            f"{path}: its texts are {n_characters:,} characters, more than 64 MiB and 100 times its size; shorten them, or "
+            "give each slide a file of its own."
+        )
 
 
 @contextmanager
@@ -71,7 +95,7 @@ def _arrow_errors(path: Path) -> Iterator[None]:
 
 
 def _column(name: str, values: pa.ChunkedArray, path: Path) -> Column:
-    if pa.types.is_dictionary(values.type):
+    if pa.types.is_dictionary(values.type) and not _is_text(values.type.value_type):
         values = values.cast(values.type.value_type)
     try:
         if name in NUMBER_COLUMNS and _is_number(values.type):
@@ -80,6 +104,10 @@ def _column(name: str, values: pa.ChunkedArray, path: Path) -> Column:
     except (pa.ArrowException, ValueError) as error:
         expected = "numbers" if name in NUMBER_COLUMNS else "text"
         raise CandidateError(f"{path}: column {name!r} holds {reason_of(values.type)}; expected {expected}.") from error
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind))
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -93,9 +121,17 @@ def _numbers(values: pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def _texts(values: pa.ChunkedArray) -> list[str]:
+    """Texts without outer blanks, empty for null; equal ones are one object where the column is a dictionary."""
+    if pa.types.is_dictionary(values.type):
+        return [text for chunk in values.chunks for text in _words(chunk)]
     if pa.types.is_floating(values.type) and pc.all(pc.equal(values, pc.floor(values))).as_py():
         values = values.cast(pa.int64())  # pandas turns integers into floats where some are missing
-    return [text or "" for text in values.cast(pa.string()).to_pylist()]
+    return [(text or "").strip() for text in values.cast(pa.string()).to_pylist()]
+
+
+def _words(values: pa.DictionaryArray) -> Iterator[str]:
+    words = [(word or "").strip() for word in values.dictionary.cast(pa.string()).to_pylist()]
+    return ("" if index is None else words[index] for index in values.indices.to_pylist())
 
 
 READER = Reader(name=_NAME, frame="level0", sniff=_sniff, read=_read, listed=_listed)

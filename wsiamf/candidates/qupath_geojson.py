@@ -18,6 +18,7 @@ from wsiamf.candidates.columns import EXPERT_PREFIX
 from wsiamf.candidates.json_stream import json_items
 from wsiamf.candidates.nuclei import figures_among, without_cells
 from wsiamf.candidates.outlines import Outlines, may_hold_regions, region_limits_px, region_notes, region_rows
+from wsiamf.candidates.raters import check_persons
 from wsiamf.candidates.raw import RawPoints, Reader, SlideLike
 from wsiamf.classes import canonical_label
 from wsiamf.errors import CandidateError
@@ -188,6 +189,7 @@ class _Found:
         if not self.experts:
             return None
         names = list(dict.fromkeys(name for words in self.experts.values() for name in words))
+        check_persons(len(names), len(self.rows), self.path)
         words = [self.experts.get(index, {}) for index in range(len(self.rows))]
         return {
             name.removeprefix(EXPERT_PREFIX): [

@@ -5,16 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from wsiamf.candidates.programs import is_own
 from wsiamf.candidates.raw import RawPoints
 from wsiamf.classes import AMF, NMF, canonical_label
-from wsiamf.errors import ConfigError
+from wsiamf.errors import CandidateError, ConfigError
 
 Votes = dict[str, tuple[str | None, ...]]
 """By rater: AMF, NMF or None, one a row."""
+
+_MOST_CELLS: Final = 3_000_000
+_ALWAYS_ALLOWED: Final = 50
+
+
+def check_persons(n_persons: int, n_rows: int, path: Path) -> None:
+    """Refuse a file whose persons' labels, one a person and row, are many times what the file itself holds.
+
+    Args:
+        n_persons: Persons that the file names.
+        n_rows: Its rows, whether those persons labelled them or not.
+        path: The points file, for messages.
+
+    Raises:
+        CandidateError: There are more than 50 persons, and more than three million pairs of a person and a row.
+    """
+    if n_persons > _ALWAYS_ALLOWED and n_persons * n_rows > _MOST_CELLS:
+        raise CandidateError(
+            f"{path}: names {n_persons:,} persons beside {n_rows:,} annotations; of more than {_ALWAYS_ALLOWED} persons "
+            f"at most {_MOST_CELLS:,} pairs of both are read: leave out persons, or give each slide a file of its own."
+        )
 
 
 def votes_of(raw: RawPoints, raters: Sequence[str] | None, path: Path) -> Votes:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from wsiamf.candidates.outlines import Outlines, may_hold_regions, region_notes, region_rows
 from wsiamf.candidates.programs import by_programs, is_own
+from wsiamf.candidates.raters import check_persons
 from wsiamf.candidates.raw import EVERY_SLIDE, ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.candidates.slide_names import SlideNames
 from wsiamf.candidates.sqlite_file import MAGIC, Database, columns_of, opened_readonly, select
@@ -48,6 +49,7 @@ def _read(path: Path, slide: SlideLike) -> RawPoints:
     with opened_readonly(path) as connection:
         slides = _slides(connection, path)
         figures, words = _annotations(connection, _uids_of(slides, slide.name, path))
+    check_persons(len(words.persons), len(figures), path)
     return _points(figures, slides, slide.frame.mpp, words)
 
 
@@ -70,6 +72,7 @@ class _Listed:
         """The slide's annotations with their numbers, the classes' and persons' names, and who said what."""
         with opened_readonly(self.path) as connection:
             figures, words = _annotations(connection, _uids_of(self.slides, slide_name, self.path))
+        check_persons(len(words.persons), len(figures), self.path)
         return {
             # As Python writes them: a damaged database holds bytes where numbers belong.
             "figures": [[one.uid, repr(one.kind), words.class_name(one.agreed), repr(one.vertices)] for one in figures],

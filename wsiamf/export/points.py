@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from wsiamf.candidates.identity import candidate_ids
 from wsiamf.candidates.notes import listed_faults
 from wsiamf.candidates.placing import Placement, place
 from wsiamf.candidates.plain import persons
+from wsiamf.candidates.programs import is_own
 from wsiamf.candidates.raters import Votes, votes_of, with_persons
 from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, SlideLike
 from wsiamf.candidates.reading import placement_of, read_points
@@ -90,10 +91,20 @@ def convert_points(
     placement = placement_of(reader, raw, **placing)
     _check_slide(raw, slide, placement, path, out)
     votes = votes_of(raw, raters, path)
+    unwritten = _unwritten_notes(raw.person_labels or {}, votes)
     raw = replace(raw, person_labels=votes, ids=_ids(raw, slide, path))
     raw, notes = _usable(raw, slide, placement, path, skip=skip_bad_points)
     _writer(out)(raw, slide.frame, out)
-    return Converted(len(raw), (*raw.notes, *notes))
+    return Converted(len(raw), (*raw.notes, *notes, *unwritten))
+
+
+def _unwritten_notes(labels: Mapping[str, Sequence[str | None]], votes: Votes) -> list[str]:
+    """Whose labels the written file lacks; programs' are not missed."""
+    left_out = [name for name, words in labels.items() if name not in votes and any(words) and not is_own(name)]
+    if not left_out:
+        return []
+    names = ", ".join(left_out)
+    return [f"labels of {names} are not written, only experts' AMF and NMF labels are: name experts with --raters"]
 
 
 def _check_slide(raw: RawPoints, slide: SlideLike, placement: Placement, path: Path, out: Path) -> None:

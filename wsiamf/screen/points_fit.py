@@ -41,7 +41,7 @@ class PointsFit:
             CandidateError: The points do not fit.
         """
         self._points = x, y, placement
-        if share_off_slide(x, y, placement, self._slide.frame) > 0:
+        if self._any_off_slide():
             self.warning()
 
     def warning(self) -> str | None:
@@ -57,8 +57,13 @@ class PointsFit:
         if finding.stops and not self._force:
             remedy = f"pass {finding.remedy}, or" if finding.remedy else "correct them, or pass"
             remedy = remedy.replace("pass leave out", "leave out")
-            raise CandidateError(f"{self._points_name}: {finding.text}; {remedy} --force to go on all the same.")
+            options = "--force --skip-bad-points" if self._any_off_slide() else "--force"
+            raise CandidateError(f"{self._points_name}: {finding.text}; {remedy} {options} to go on all the same.")
         return f"{self._points_name}: {finding.text}." if finding.text else None
+
+    def _any_off_slide(self) -> bool:
+        assert self._points is not None, "take comes first"
+        return share_off_slide(*self._points, self._slide.frame) > 0
 
     @property
     def flags(self) -> list[str]:

@@ -49,21 +49,23 @@ def _write(path: Path, results: Sequence[SlideResult], options: Options) -> None
         raise ExportError(
             f"{result.folder}: no figure counts, and DICOM annotations cannot be empty; nothing to export."
         )
-    annotations = highdicom.ann.MicroscopyBulkSimpleAnnotations(
-        source_images=[source],
-        annotation_coordinate_type="2D",
-        annotation_groups=groups,
-        series_instance_uid=_uid(result, "series"),
-        series_number=_SERIES_NUMBER,
-        sop_instance_uid=_uid(result, "instance", result.model, str(options.every_row)),
-        instance_number=1,
-        manufacturer="wsiamf",
-        manufacturer_model_name="wsiamf",
-        software_versions=__version__,
-        device_serial_number=result.model[:64],
-        content_description="Candidate mitotic figures, classified; research use only",
-        content_label=_LABEL,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote the slide's header, the patient's name among it
+        annotations = highdicom.ann.MicroscopyBulkSimpleAnnotations(
+            source_images=[source],
+            annotation_coordinate_type="2D",
+            annotation_groups=groups,
+            series_instance_uid=_uid(result, "series"),
+            series_number=_SERIES_NUMBER,
+            sop_instance_uid=_uid(result, "instance", result.model, str(options.every_row)),
+            instance_number=1,
+            manufacturer="wsiamf",
+            manufacturer_model_name="wsiamf",
+            software_versions=__version__,
+            device_serial_number=result.model[:64],
+            content_description="Candidate mitotic figures, classified; research use only",
+            content_label=_LABEL,
+        )
     _fix_times(annotations, source)
     annotations.save_as(path)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from wsiamf.candidates.programs import LABELLED_BY, is_own
 from wsiamf.errors import TrainingError
 
 _SEPARATORS: Final = ",;\t"
@@ -41,7 +42,7 @@ class LabelTable:
         """Read a comma, semicolon or tab separated file.
 
         Raises:
-            TrainingError: It is missing, no such text, lacks a needed column, or has no rows.
+            TrainingError: It is missing, no such text, lacks a needed column, has no rows, or a model of wsiamf labelled some.
         """
         try:
             with path.open(encoding="utf-8-sig") as stream:
@@ -59,7 +60,15 @@ class LabelTable:
             raise TrainingError(f"{path}: lacks the column(s) {', '.join(missing)}; has {', '.join(cells.columns)}.")
         if cells.empty:
             raise TrainingError(f"{path}: has no rows.")
-        return cls(path, cells)
+        table = cls(path, cells)
+        if LABELLED_BY in cells:
+            by_model = cells[LABELLED_BY].map(is_own)
+            table.refuse(
+                by_model,
+                LABELLED_BY,
+                "gave this label, and no person; correct it and empty the cell, or leave the row out",
+            )
+        return table
 
     def names(self, column: str) -> pd.Series[Any]:
         """A column of names, None where a cell is empty or there is no such column."""
