@@ -79,6 +79,7 @@ def test_wrong_crops_are_refused(tmp_path: Path, crops: NDArray[np.uint8]) -> No
     ("choice", "message"),
     [
         (("tpu", "auto"), "--device tpu: unknown"),
+        (("cpu:3", "auto"), "--device cpu:3: processors have no numbers; write cpu"),
         (("cpu", "bf16"), "--precision bf16: not to be had on cpu"),
     ],
 )
