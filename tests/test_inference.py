@@ -94,6 +94,17 @@ def test_a_device_that_is_missing_is_named(tmp_path: Path) -> None:
         Classifier(tiny_bundle(tmp_path), device="cuda")
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
+def test_cuda_says_what_the_cpu_says(tmp_path: Path, crops: NDArray[np.uint8]) -> None:
+    bundle = tiny_bundle(tmp_path)
+    said, known = (
+        Classifier(bundle, backend="torch", device=device, precision="f32", batch_size=4).predict(crops)
+        for device in ("cuda", "cpu")
+    )
+    assert np.allclose(said.p_atypical, known.p_atypical, atol=1e-3)
+    assert np.allclose(said.p_experts_NK, known.p_experts_NK, atol=1e-3)
+
+
 def test_p_hard_of_four_classes_is_that_of_both_hard_ones() -> None:
     logits = np.log([[0.4, 0.1, 0.3, 0.2], [0.05, 0.9, 0.05, 1e-9]])
     assert np.allclose(head_probabilities("hardness", logits), [[0.3], [0.9]])
