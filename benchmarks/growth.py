@@ -1,8 +1,8 @@
 """How time and memory of a whole screening grow with the number of candidates: ``python benchmarks/growth.py``.
 
 Each size runs in a process of its own, on one made slide and with a tiny untrained network, so that the other steps show.
-Candidates lie anywhere and nothing is merged (``merge_um=0``): a million do not fit 25 mm2 at 7.5 um from each other. Linux
-only, since peak memory is read from ``/proc``.
+Candidates lie anywhere and nothing is merged unless ``--merge-um`` says so: a million do not fit 25 mm2 at 7.5 um from each
+other, so that merging leaves fewer to classify. Linux only, since peak memory is read from ``/proc``.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def write_points(path: Path, n: int) -> None:
     pd.DataFrame({"x": x, "y": y, "score": rng.random(n).round(4)}).to_csv(path, index=False)
 
 
-def screen(scratch: Path, n: int, *, gzip_geojson: bool) -> None:
+def screen(scratch: Path, n: int, *, merge_um: float, gzip_geojson: bool) -> None:
     """Screen ``n`` candidates in this process and print what it took as JSON: seconds and MiB."""
     started = time.perf_counter()
     result = screen_slide(
@@ -76,7 +76,7 @@ def screen(scratch: Path, n: int, *, gzip_geojson: bool) -> None:
         out=scratch / "out",
         model=scratch / "model",
         device="cpu",
-        merge_um=0,
+        merge_um=merge_um,
         overwrite=True,
         gzip_geojson=gzip_geojson,
     )
@@ -112,22 +112,24 @@ def main() -> None:
     """Print one line a size, each with its ratio to the size before."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of candidates")
+    parser.add_argument("--merge-um", type=float, default=0.0, help="as of wsiamf screen; default: %(default)g, none")
     parser.add_argument("--gzip-geojson", action="store_true", help="as of wsiamf screen")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.inside:
-        screen(chosen.inside, chosen.sizes[0], gzip_geojson=chosen.gzip_geojson)
+        screen(chosen.inside, chosen.sizes[0], merge_um=chosen.merge_um, gzip_geojson=chosen.gzip_geojson)
         return
     print(
         "candidates  seconds  crops/s  s per million  peak MiB  table MiB  files MiB  peak - table | to the size before"
     )
     before: dict[str, float] | None = None
+    arguments = ["--merge-um", str(chosen.merge_um), *(["--gzip-geojson"] if chosen.gzip_geojson else [])]
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         write_slide(scratch / "slide.tiff")
         write_random_bundle(scratch / "model", backbone=BACKBONE, hidden=16, n_experts=2, view_px=64, input_px=32)
         for n in chosen.sizes:
-            now = measure(scratch, n, ["--gzip-geojson"] if chosen.gzip_geojson else [])
+            now = measure(scratch, n, arguments)
             print(line(n, now, before), flush=True)
             before = now
 

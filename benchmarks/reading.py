@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import openslide
+import simplejpeg
 import tifffile
 from numpy.typing import NDArray
 
@@ -56,8 +56,11 @@ class TileDecoding:
         self._slide = slide
         with tifffile.TiffFile(slide) as tiff:
             page: Any = tiff.pages.first
-            self._tables: bytes | None = page.jpegtables
-            self._colorspace = page.photometric.name.lower()
+            if page.photometric != tifffile.PHOTOMETRIC.YCBCR or page.jpegtables is None:
+                raise SystemExit(f"reading.py: {slide} is no slide of made_slide.py.")
+            self._head = page.jpegtables[
+                :-2
+            ]  # without the marker of its end, behind which a tile goes on after its start
             touched = _touched_tiles(points, page)
             self.tiles = [(page.dataoffsets[index], page.databytecounts[index]) for index in touched]
 
@@ -76,7 +79,7 @@ class TileDecoding:
     def _decode(self, file: int, tiles: list[tuple[int, int]]) -> None:
         for offset, count in tiles:
             data = os.pread(file, count, offset)
-            imagecodecs.jpeg8_decode(data, tables=self._tables, colorspace=self._colorspace, outcolorspace="rgb")
+            simplejpeg.decode_jpeg(self._head + data[2:])
 
 
 def _touched_tiles(points: Points, page: Any) -> list[int]:

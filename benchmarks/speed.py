@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from eager import EagerModel, default_model, naive_pipeline, paper_model
 from made_slide import N_POINTS, ROOT, SIDE, WORK, made_slide
 from numpy.typing import NDArray
@@ -34,11 +35,14 @@ from wsiamf import load_model, open_slide, screen_slide
 from wsiamf.bundle import open_bundle
 from wsiamf.crops import iter_crops, plan_reading
 from wsiamf.inference import Classifier
+from wsiamf.screen.classify import classify_candidates
 from wsiamf.spec import ModelSpec
+from wsiamf.statuses import OK
 
 PRECISIONS: Final = ("f32", "int8")
 EAGER: Final = "torch eager"
 NAIVE: Final = "OpenSlide per point, torch eager"
+BOUND: Final = "bound 1/(1/reading + 1/classifying)"
 PAPER: Final = "the same with the paper's network"
 RIVAL: Final = "TIAToolbox"
 
@@ -49,6 +53,9 @@ CLASSIFYING_EAGER: Final = {"f32": 4.2, "int8": 6.0}
 SCREEN_BOUND: Final = 0.85
 SCREEN_NAIVE: Final = {"f32": 3.5, "int8": 4.5}
 SCREEN_PAPER: Final = 25.0
+
+FIRST_START_S: Final = 6.0
+"""A first process should take less."""
 
 RIVAL_TOLERANCE: Final = 0.02
 """Largest difference of p_atypical at which TIAToolbox has computed the same."""
@@ -166,6 +173,16 @@ def compare_classifying(run: Run, eager: EagerModel, ours: dict[str, Classifier]
         run.note_difference(name, timed[name].results[-1].p_atypical, timed[EAGER].results[-1])
 
 
+def read_and_classify(slide: Path, points: Points, model: Classifier) -> None:
+    """Every crop read and classified, which ``screen_slide`` does between what it does before and after."""
+    table = pd.DataFrame({"x": points[:, 0], "y": points[:, 1], "status": OK})
+    table["candidate_id"] = table.index.astype(str)
+    spec = model.spec
+    with open_slide(slide) as opened:
+        plan = plan_reading(opened.mpp, opened.level_downsamples, target_mpp=spec.mpp, tolerance=spec.mpp_tolerance)
+        classify_candidates(opened, table, model, plan, lambda *_: None)
+
+
 def compare_screening(run: Run, name: str, models: tuple[EagerModel, EagerModel], ours: dict[str, Classifier]) -> None:
     """Rows of the whole screening of one set of points, beside its bounds, the naive pipelines and TIAToolbox."""
     points, file = run.points[name]
@@ -173,6 +190,9 @@ def compare_screening(run: Run, name: str, models: tuple[EagerModel, EagerModel]
     sides: dict[str, Callable[[], Any]] = {
         precision: partial(screen_slide, run.slide, file, out=run.scratch, model=model, overwrite=True)
         for precision, model in ours.items()
+    }
+    sides |= {
+        together(precision): partial(read_and_classify, run.slide, points, model) for precision, model in ours.items()
     }
     sides["process"] = partial(screen_process, run.slide, file, run.scratch)
     sides[NAIVE] = partial(naive_pipeline, run.slide, points, models[0])
@@ -186,13 +206,20 @@ def compare_screening(run: Run, name: str, models: tuple[EagerModel, EagerModel]
         add_rival_rows(run, name, rates, timed)
 
 
+def together(precision: str) -> str:
+    """The side that reads and classifies, and does nothing else."""
+    return f"reading and classifying, {precision}"
+
+
 def add_screening_rows(run: Run, name: str, rates: dict[str, float]) -> None:
     """Rows of the whole screening, from crops per second."""
     for precision in PRECISIONS:
         what, rate = f"screen, {name}, {precision}", rates[precision]
         bound = 1 / (1 / run.reading[name] + 1 / run.classifying[precision])
+        both = rates[together(precision)]
         run.rows += [
-            rate_row(what, rate, "bound 1/(1/reading + 1/classifying)", bound, SCREEN_BOUND),
+            rate_row(what, rate, BOUND, bound, SCREEN_BOUND),
+            rate_row(f"reading and classifying together, {name}, {precision}", both, BOUND, bound),
             rate_row(what, rate, NAIVE, rates[NAIVE], SCREEN_NAIVE[precision]),
             rate_row(what, rate, PAPER, rates[PAPER], SCREEN_PAPER),
         ]
@@ -227,8 +254,13 @@ def compare_start(run: Run) -> None:
                 taken[name].cpu_s += one.cpu_s
     run.keep("start", taken)
     cold, warm = taken["first"].seconds, taken["again"].seconds
-    what = "process `wsiamf screen`, sample slide, again"
-    run.rows.append(Row(what, f"{warm:.2f} s", f"first time, with an empty cache {cold:.2f} s", cold / warm))
+    what = "process `wsiamf screen`, sample slide"
+    first, again = f"{cold:.2f} s", f"{warm:.2f} s"
+    aim = f"under {FIRST_START_S:g} s"
+    run.rows += [
+        Row(f"{what}, first time, with an empty cache", first, aim, FIRST_START_S / cold, 1.0, aim),
+        Row(f"{what}, again", again, f"first time {first}", cold / warm),
+    ]
 
 
 def screen_process(slide: Path, points: Path, out: Path, *, cache: str | None = None) -> None:

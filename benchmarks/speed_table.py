@@ -24,6 +24,7 @@ class Row:
         other: The other side, by name and with its unit.
         ratio: How many times as fast ours is.
         target: The least ratio that is aimed at; None where there is no aim.
+        aim: The target in other words than ``>= target``.
     """
 
     what: str
@@ -31,6 +32,7 @@ class Row:
     other: str
     ratio: float
     target: float | None = None
+    aim: str | None = None
 
     @property
     def reached(self) -> str:
@@ -60,7 +62,7 @@ def markdown(rows: Sequence[Row], facts: dict[str, str], notes: Sequence[str]) -
     """The table, what stands below it, and the machine."""
     lines = ["| what | ours | other side | ratio | target | reached |", "| --- | --- | --- | --- | --- | --- |"]
     for row in rows:
-        target = "" if row.target is None else f">= {row.target:g}"
+        target = row.aim or ("" if row.target is None else f">= {row.target:g}")
         lines.append(f"| {row.what} | {row.ours} | {row.other} | {row.ratio:.2f} | {target} | {row.reached} |")
     lines += ["", *(f"- {note}" for note in notes), f"- {', '.join(f'{key} {value}' for key, value in facts.items())}"]
     return "\n".join(lines) + "\n"

@@ -66,6 +66,7 @@ SOLE_IMPORTERS = {
     "openslide": {"slides"},
     "tiffslide": {"slides"},
     "tifffile": {"slides"},
+    "simplejpeg": {"slides"},
     "torch": {"model", "weights", "inference", "training"},
     "timm": {"model", "training"},
     "openvino": {"inference"},

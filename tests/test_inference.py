@@ -79,6 +79,7 @@ def test_wrong_crops_are_refused(tmp_path: Path, crops: NDArray[np.uint8]) -> No
     ("choice", "message"),
     [
         (("tpu", "auto"), "--device tpu: unknown"),
+        (("cpu:3", "auto"), "--device cpu:3: processors have no numbers; write cpu"),
         (("cpu", "bf16"), "--precision bf16: not to be had on cpu"),
     ],
 )
@@ -91,6 +92,17 @@ def test_what_is_not_there_is_named(tmp_path: Path, choice: tuple[str, str], mes
 def test_a_device_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--device cuda: not available"):
         Classifier(tiny_bundle(tmp_path), device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
+def test_cuda_says_what_the_cpu_says(tmp_path: Path, crops: NDArray[np.uint8]) -> None:
+    bundle = tiny_bundle(tmp_path)
+    said, known = (
+        Classifier(bundle, backend="torch", device=device, precision="f32", batch_size=4).predict(crops)
+        for device in ("cuda", "cpu")
+    )
+    assert np.allclose(said.p_atypical, known.p_atypical, atol=1e-3)
+    assert np.allclose(said.p_experts_NK, known.p_experts_NK, atol=1e-3)
 
 
 def test_p_hard_of_four_classes_is_that_of_both_hard_ones() -> None:

@@ -446,10 +446,10 @@ def test_an_error_of_a_request_comes_out_of_its_result(tmp_path: Path, crops: Cr
     assert_equal(classifier.predict(crops), whole, 0)
 
 
-@pytest.mark.parametrize("value", ["0", "many", "-1"])
+@pytest.mark.parametrize("value", ["0", "many", "-1", "AUTO", "4097"])
 def test_a_wrong_batch_size_is_named(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["predict", "x", "--batch-size", value]) == 2
-    assert "--batch-size" in capsys.readouterr().err
+    assert f"'--batch-size': '{value}' is neither auto nor a number of crops" in capsys.readouterr().err
 
 
 def test_models_that_were_dropped_leave_a_process_that_takes_signals(tmp_path: Path, crops: Crops) -> None:

@@ -64,6 +64,23 @@ def test_jpeg_strips_come_as_rgb(tmp_path: Path) -> None:
     assert np.abs(read_whole(path).astype(int) - colour).max() <= 2
 
 
+@pytest.mark.parametrize("height", [96, 80])
+def test_a_damaged_jpeg_strip_is_refused(tmp_path: Path, height: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (height, 128, 3), dtype=np.uint8)
+    path = write_plain_tiff(tmp_path / "a.tif", noise, compression="jpeg", rows_per_strip=32)
+    assert np.array_equal(read_whole(path), tifffile.imread(path))
+    with tifffile.TiffFile(path) as tiff:
+        page: Any = tiff.pages[0]
+        offset, count = page.dataoffsets[2], page.databytecounts[2]
+    data = bytearray(path.read_bytes())
+    data[offset + count * 3 // 4 : offset + count] = bytes(count - count * 3 // 4)
+    path.write_bytes(data)
+    with open_slide(path) as slide:
+        slide.read_region((0, 0), 0, (128, 64))
+        with pytest.raises(SlideReadError, match=r"tile \(0, 2\) cannot be decoded: (Corrupt|Premature)"):
+            slide.read_region((0, 64), 0, (128, 16))
+
+
 @pytest.mark.parametrize("inverted", [False, True])
 def test_grey_is_shown_in_three_equal_channels(tmp_path: Path, inverted: bool) -> None:
     grey = np.arange(120 * 90, dtype=np.uint32).reshape(90, 120).astype(np.uint8)

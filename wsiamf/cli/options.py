@@ -50,6 +50,9 @@ class ThresholdType(click.ParamType[str | float]):
         return number
 
 
+_LARGEST_BATCH: Final = 4096
+
+
 class BatchSizeType(click.ParamType[int | None]):
     """``auto``, which is None, or a number of crops."""
 
@@ -59,7 +62,9 @@ class BatchSizeType(click.ParamType[int | None]):
         """Check the text."""
         if value is None or value == "auto":
             return None
-        return click.IntRange(min=1, max=4096).convert(value, param, ctx)
+        if not str(value).isdecimal() or not 1 <= int(value) <= _LARGEST_BATCH:
+            self.fail(f"{value!r} is neither auto nor a number of crops from 1 to {_LARGEST_BATCH}.", param, ctx)
+        return int(value)
 
 
 class NamesType(click.ParamType[tuple[str, ...]]):
@@ -100,6 +105,7 @@ def model_opts(command: Command) -> Command:
         ),
         click.option(
             "--batch-size",
+            metavar="auto|N",
             type=BatchSizeType(),
             default="auto",
             show_default=True,

@@ -136,11 +136,11 @@ def openslide() -> Verdict:
 
 
 def codecs() -> Verdict:
-    """Whether imagecodecs decodes what tiles are compressed with: each is given an image of ours."""
+    """Whether imagecodecs and simplejpeg decode what tiles are compressed with: each is given an image of ours."""
     imagecodecs = import_module("imagecodecs")
     image = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
     trials: dict[str, Callable[[], Any]] = {
-        "JPEG": lambda: imagecodecs.jpeg8_decode(imagecodecs.jpeg8_encode(image)).shape,
+        "JPEG": lambda: import_module("simplejpeg").decode_jpeg(imagecodecs.jpeg8_encode(image)).shape,
         "JPEG 2000": lambda: imagecodecs.jpeg2k_decode(imagecodecs.jpeg2k_encode(image)).shape,
         "LZW": lambda: len(imagecodecs.lzw_decode(imagecodecs.lzw_encode(image.tobytes()))),
         "WebP": lambda: imagecodecs.webp_decode(imagecodecs.webp_encode(image, lossless=True)).shape,
@@ -150,7 +150,7 @@ def codecs() -> Verdict:
         return Verdict(
             FAIL if "JPEG" in missing else WARN,
             f"cannot decode {', '.join(missing)}",
-            "install imagecodecs anew: pip install -U imagecodecs",
+            "install the decoders anew: pip install -U imagecodecs simplejpeg",
         )
     return Verdict(PASS, f"{imagecodecs.__version__} decodes {', '.join(trials)}")
 

@@ -70,6 +70,12 @@ def fill_padded(batch_BHWC: NDArray[np.uint8], crops_NHWC: NDArray[np.uint8]) ->
     batch_BHWC[n:] = crops_NHWC[-1]
 
 
+def refuse_numbered_cpu(device: str) -> None:
+    """Raise a ``ConfigError`` for ``cpu:1``: there is one."""
+    if device.startswith("cpu:"):
+        raise ConfigError(f"--device {device}: processors have no numbers; write cpu.")
+
+
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise a ``ConfigError`` unless an option's value is one of its choices."""
     if value not in choices:

@@ -7,7 +7,7 @@ from typing import Any
 
 from wsiamf.bundle import Bundle
 from wsiamf.errors import ConfigError
-from wsiamf.inference.backend import BACKENDS, PRECISIONS, Backend, check_choice
+from wsiamf.inference.backend import BACKENDS, PRECISIONS, Backend, check_choice, refuse_numbered_cpu
 from wsiamf.inference.openvino_backend import OpenVinoBackend
 from wsiamf.machine import may_have_gpu
 
@@ -21,6 +21,7 @@ def open_backend(bundle: Bundle, *, backend: str, device: str, batch_size: int |
     """
     check_choice("backend", backend, BACKENDS)
     check_choice("precision", precision, PRECISIONS)
+    refuse_numbered_cpu(device)
     if _takes_openvino(backend, device, precision):
         device = "cpu" if backend == "auto" else device
         return OpenVinoBackend(bundle, device=device, batch_size=batch_size, precision=precision)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from wsiamf.bundle import Bundle
 from wsiamf.errors import ConfigError
-from wsiamf.inference.backend import Logits, Pending, fill_padded
+from wsiamf.inference.backend import Logits, Pending, fill_padded, refuse_numbered_cpu
 from wsiamf.machine import core_limit
 from wsiamf.model import MitosisClassifier, Preprocess, build_preprocess
 from wsiamf.weights import load_networks
@@ -40,6 +40,7 @@ def choose_device(name: str) -> torch.device:
     Raises:
         ConfigError: An unknown device, or one that this machine or this torch lacks.
     """
+    refuse_numbered_cpu(name)
     kind = name.split(":", maxsplit=1)[0]
     if kind not in DEVICES:
         raise ConfigError(f"--device {name}: unknown; choose one of {', '.join(DEVICES)} (or cuda:1).")

@@ -29,6 +29,7 @@ _LIBRARIES: Final = (
     "safetensors",
     "scipy",
     "shapely",
+    "simplejpeg",
     "tifffile",
     "timm",
     "torch",

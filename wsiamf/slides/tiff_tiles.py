@@ -15,6 +15,7 @@ from wsiamf.slides.base import grid_of
 from wsiamf.slides.byte_ranges import ByteRanges, LocalRanges
 from wsiamf.slides.interface import TileGrid, Tiles
 from wsiamf.slides.jpeg_head import jpeg_size
+from wsiamf.slides.jpeg_tiles import jpeg_decoder
 from wsiamf.slides.tiff_layout import READ_FAILURES
 
 _RUN_BYTES: Final = 1 << 20  # of rows that are read at once where none are compressed
@@ -50,6 +51,7 @@ class TiffTiles(Tiles):
         given = {"jpegtables": jpegtables, "jpegheader": page.jpegheader}
         self._options = {name: value for name, value in given.items() if value is not None}
         self._states_its_size = page.compression in _JPEGS and page.jpegheader is None
+        self._jpeg_decoder = jpeg_decoder(page) if page.compression in _JPEGS else None
         self._offsets, self._counts = tuple(page.dataoffsets), tuple(page.databytecounts)
         self._own: LocalRanges | None = None
         self.waits = ranges is not None
@@ -105,6 +107,11 @@ class TiffTiles(Tiles):
         if len(data) < count:
             raise EOFError("the file ends within it")
         self._refuse_larger(data)
+        if self._jpeg_decoder is not None:
+            whole = self._jpeg_decoder(data)
+            if whole.shape[:2] == (self._grid.tile_height, self._grid.tile_width):
+                return whole
+        # A JPEG of another size, at the edge, was decoded for its errors alone: tifffile knows how to fit it.
         pixels, _, shape = self._decoder(data, index, **self._options)
         segment: NDArray[np.uint8] = np.asarray(pixels).reshape(shape)[0]
         return segment
