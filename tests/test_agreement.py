@@ -135,6 +135,12 @@ class TestCompare:
         rows = ("s1,ann,A,12,3", "s1,ann,B,4,1", "s2,ann,A,3,1")
         assert any("3 regions lie on 2 slides" in note for note in compare(out, counts_file(tmp_path, *rows))["notes"])
 
+    def test_a_whole_slide_beside_its_own_regions_is_said(self, out: Path, tmp_path: Path) -> None:
+        rows = ("s1,ann,A,12,3", "s1,ann,,50,9", "s2,ann,,3,1", "s3,ann,A,3,1")
+        notes = compare(out, counts_file(tmp_path, *rows))["notes"]
+        (said,) = [note for note in notes if note.startswith("Counted whole and in regions")]
+        assert said.endswith("from two files: s1.")
+
     def test_too_few_are_null_with_a_reason(self, out: Path, tmp_path: Path) -> None:
         one = comparison(compare(out, counts_file(tmp_path, "s1,ann,A,12,3")), "mc", "ann")
         assert one["bias"] is one["icc_2_1"] is None

@@ -238,8 +238,14 @@ def _dependence_note(pairs: Sequence[_Pair]) -> list[str]:
     places, slides = {pair.place for pair in pairs}, {pair.own.slide_id for pair in pairs}
     if len(places) == len(slides):
         return []
+    whole = {slide_id for slide_id, name in places if not name} & {slide_id for slide_id, name in places if name}
     return [
-        f"{len(places)} regions lie on {len(slides)} slides; intervals take regions as independent, and are too narrow."
+        *_note(
+            whole,
+            "Counted whole and in regions, which is the same figures twice and spreads the counts, so that the ICC is too "
+            "high: compare whole slides and regions apart, from two files",
+        ),
+        f"{len(places)} regions lie on {len(slides)} slides; intervals take regions as independent, and are too narrow.",
     ]
 
 
