@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from made_slide import WORK
+
 REQUIREMENT: Final = "tiatoolbox==2.1.3"
 _SCRIPT: Final = Path(__file__).with_name("rival_tiatoolbox.py")
 
@@ -33,3 +35,7 @@ def run_tiatoolbox(python: Path, slide: Path, points: Path, bundle: Path) -> dic
         subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
         found: dict[str, Any] = json.loads(out.read_text("utf-8"))
     return found
+
+
+if __name__ == "__main__":
+    print(tiatoolbox_python(WORK))
