@@ -64,7 +64,7 @@ def compare_screening(model: Classifier, classifying: float) -> None:
     file = made.points["uniform"]
     points = np.loadtxt(file, delimiter=",", skiprows=1)
     with TemporaryDirectory() as out:
-        sides = {
+        sides: dict[str, Callable[[], object]] = {
             "reading": partial(read_ours, made.slide, points, model.spec),
             "screen": partial(screen_slide, made.slide, file, out=Path(out), model=model, overwrite=True),
         }

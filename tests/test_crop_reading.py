@@ -291,7 +291,7 @@ class TestFailures:
             end = offsets[index] + counts[index] if index < 22 else middle + 200
             data[middle:end] = bytes(end - middle)
         path.write_bytes(data)
-        y, x = np.divmod(damaged, 11) * np.array([[128], [128]]) + 64
+        y, x = (np.array(places) * 128 + 64 for places in np.divmod(damaged, 11))
         with open_slide(path) as slide:
             assert slide.tiles(0) is not None
             unreadable = {row for row in range(len(damaged)) if not readable(slide, (x[row], y[row]))}
