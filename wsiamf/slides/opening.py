@@ -29,7 +29,6 @@ from wsiamf.slides.resolution import Resolution, given_resolution
 from wsiamf.slides.tiff_layout import open_tiff, refuse_incomplete, refuse_stack
 from wsiamf.slides.tifffile_slide import TifffileSlide
 from wsiamf.slides.wsidicom_slide import WsiDicomSlide
-from wsiamf.slides.zarr_slide import ZarrSlide
 
 
 def open_slide(path: str | Path | Url, *, mpp: float | None = None) -> Slide:
@@ -103,6 +102,11 @@ def refuse_unreadable_address(url: Url) -> None:
     _remote().refuse_unreadable(url)
 
 
+def _open_zarr(path: Path, given: Resolution | None) -> Slide:
+    slide: Slide = import_module("wsiamf.slides.zarr_slide").ZarrSlide(path, given)  # zarr takes half a second to load
+    return slide
+
+
 def _remote() -> ModuleType:
     """What opens addresses; it loads fsspec, which local slides need not wait for."""
     return import_module("wsiamf.slides.remote")
@@ -152,7 +156,7 @@ def _no_dicom_slide(path: Path) -> str:
 
 
 _OPENERS: Final[Mapping[Kind, Callable[[Path, Resolution | None], Slide]]] = {
-    Kind.OME_ZARR: ZarrSlide,
+    Kind.OME_ZARR: _open_zarr,
     Kind.DICOM: _open_dicom,
     Kind.PICTURE: PictureSlide,
     Kind.OME_TIFF: OmeTiffSlide,
