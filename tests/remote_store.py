@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -114,7 +114,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body if sent is None else body[:sent])
+        with suppress(BrokenPipeError, ConnectionResetError):  # who does not want the body hangs up
+            self.wfile.write(body if sent is None else body[:sent])
         if sent is not None:
             self.wfile.flush()
             self.close_connection = True
