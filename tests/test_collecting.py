@@ -31,6 +31,7 @@ from wsiamf.cohort.rows import COLUMNS
 from wsiamf.errors import CohortError
 from wsiamf.inference import load_model
 from wsiamf.predictions import read_predictions
+from wsiamf.screen.key import ALGORITHM_VERSION
 from wsiamf.spec import ErrorRates
 
 
@@ -318,7 +319,7 @@ class TestPages:
         page = (places.out / "methods.md").read_text()
         record = made_record(items[0])
         for said in (
-            "wsiamf 0.1.0 (algorithm version 2)",
+            f"wsiamf 0.1.0 (algorithm version {ALGORITHM_VERSION})",
             f"{record['model']['title']} (sha256 {record['model']['sha256']})",
             "openvino, f32, on cpu",
             "Crops were read at the slides' own resolution.",
