@@ -228,6 +228,28 @@ class TestKilled:
         assert killed
         assert list(orders.places.failures.glob("*")) == []
 
+    def test_a_worker_that_takes_an_outcome_along_loses_no_slide(
+        self, on_tcp: DaskProcesses, client: Client, items: list[Item], model: Path, tmp_path: Path
+    ) -> None:
+        orders = make_orders(tmp_path, model)
+        killed: list[subprocess.Popen[bytes]] = []
+
+        def kill_those_that_are_done(_event: object) -> None:
+            if killed:
+                return
+            wait_until(lambda: len(list(tmp_path.glob("*/run.json"))) == 3)
+            wait_until(lambda: list(orders.places.locks.glob("*.slide")) == [])
+            while on_tcp.workers:
+                killed.append(on_tcp.workers.pop())
+                kill_group(killed[-1])
+            wait_until(lambda: not client.nthreads())
+            on_tcp.add_worker()
+            on_tcp.add_worker()
+
+        tally = run_on_dask(items[:2] + items[3:4], client, orders, kill_those_that_are_done)
+        client.wait_for_workers(2, timeout=120)
+        assert tally == {"done": 3}
+
     def test_a_slide_whose_workers_die_each_time_is_set_aside(
         self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

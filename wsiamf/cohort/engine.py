@@ -163,7 +163,7 @@ class _Flight:
         self._client = client
         self._orders = orders
         self._tasks: dict[Future[Any], _Task] = {}
-        self._done = as_completed(loop=client.loop, with_results=True, raise_errors=False)
+        self._done = as_completed(loop=client.loop)
         self._resources = _resources(client, orders)
         self._next_look = 0.0
         self._room = 1
@@ -174,8 +174,8 @@ class _Flight:
         self._fill(items)
         while self._tasks:
             batch = self._done.next_batch(block=False)
-            for future, result in batch:
-                outcome = self._settled(future, result)
+            for future in batch:
+                outcome = self._settled(future)
                 if outcome is not None:
                     yield outcome
             self._fill(items)
@@ -222,15 +222,21 @@ class _Flight:
         self._tasks[future] = task
         self._done.add(future)
 
-    def _settled(self, future: Future[Any], result: Any) -> Outcome | None:
-        """A slide's outcome; None where it is tried again."""
-        task = self._tasks.pop(future)
-        if future.status == "finished":
-            assert isinstance(result, Outcome)
-            return result
-        error = result[1] if isinstance(result, tuple) else result
-        if not isinstance(error, KilledWorker):
-            raise error
+    def _settled(self, future: Future[Any]) -> Outcome | None:
+        """A slide's outcome; None where it is tried again.
+
+        A worker that dies with an outcome not fetched yet takes it along: Dask runs the task again, which finds its slide done.
+        """
+        try:
+            outcome = future.result()
+        except KilledWorker:
+            return self._again(self._tasks.pop(future))
+        del self._tasks[future]
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+    def _again(self, task: _Task) -> Outcome | None:
+        """Try a slide again whose workers died; its outcome where it has had its tries."""
         lost = replace(task, lost_workers=task.lost_workers + 1)
         logger.warning("%s: the workers that were given it died", task.item.slide_id)
         if lost.lost_workers <= self._orders.retries:
