@@ -227,6 +227,9 @@ class _Flight:
 
         A worker that dies with an outcome not fetched yet takes it along: Dask runs the task again, which finds its slide done.
         """
+        if not future.done():  # any more
+            self._done.add(future)
+            return None
         try:
             outcome = future.result()
         except KilledWorker:
