@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from tests.served_review import REQUIRED, TOKEN, made_out, page_files, serving, worklist_of
+from tests.served_review import REQUIRED, TOKEN, made_out, page_files, screen_again, serving, worklist_of
 from wsiamf.export.results import find_results
 from wsiamf.review.applying import apply_review
 from wsiamf.review.decisions import DecisionStore, read_decisions
@@ -568,6 +568,41 @@ def test_answers_that_wait_while_the_cohort_grows(serve: Serve, out: Path, tmp_p
     page.wait_for_timeout(200)
     expect(page.get_by_test_id("case")).to_have_attribute("data-slide", "1")
     expect(choice).to_have_value("1")
+
+
+def test_a_page_left_open_while_the_results_change(serve: Serve, out: Path) -> None:
+    review = serve()
+    page = review.open("Anna")
+    press(page, "a", 1)
+    page.wait_for_function("() => window.wsiamfReady()")
+    review.end()
+    page.keyboard.press("n")
+    expect(page.get_by_test_id("held")).to_contain_text("1 decision waits")
+    second = worklist_of(out).table["uuid"].iloc[1]
+    screen_again(out)
+    write_worklist(worklist_of(out), out, overwrite=True)
+    assert second in set(load_figures(find_results(out))["uuid"])  # else what waits would be refused
+
+    again = serve(port=review.port)
+    expect(page.get_by_test_id("outdated")).to_have_count(0)  # the server does not know this browser yet
+    again.enter(page.context).close()
+    expect(page.get_by_test_id("held")).to_have_count(0, timeout=30_000)
+    banner = page.get_by_test_id("outdated")
+    expect(banner).to_contain_text("The results behind this page have changed. Reload to see them.")
+    page.keyboard.press("j")  # whose number is another figure's now
+    expect(page.get_by_test_id("title")).not_to_have_text("Case 2 of 30")
+    page.wait_for_function(SETTLED)
+    page.keyboard.press("x")
+    expect(page.get_by_test_id("notice")).to_contain_text("reload the page")
+    page.keyboard.press("z")
+    banner.get_by_role("button", name="Reload").click()
+    expect(banner).to_have_count(0)
+    expect(page.get_by_test_id("title")).to_contain_text("of 30")
+    page.wait_for_function("() => window.wsiamfReady()")
+    kept = read_decisions(ReviewPlaces(out).decisions)
+    assert [(str(one.answer), one.withdrawn) for one in kept] == [("AMF", False), ("NMF", False)]
+    assert kept[1].candidate_uuid == second
+    review.forgive("ERR_CONNECTION_REFUSED", "403 (Forbidden)", "Image load")
 
 
 LISTS = re.compile(r"/api/answers\?")

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { isOutdated } from "./api";
 import { CasePanel } from "./CasePanel";
 import { HelpDialog, JumpDialog, ReaderDialog } from "./Dialogs";
 import { Lists } from "./Lists";
@@ -22,6 +23,7 @@ export function App() {
   return (
     <div class="app">
       <TopBar open={setDialog} />
+      <Outdated />
       <Connection />
       <main class="work">
         <SlidePane viewer={viewer} />
@@ -84,6 +86,19 @@ function TopBar({ open }: { open: (dialog: Dialog) => void }) {
         <Icon name="help" />
       </button>
     </header>
+  );
+}
+
+function Outdated() {
+  if (!isOutdated.value) return null;
+  return (
+    <div class="held" role="alert" data-test="outdated">
+      <strong>The results behind this page have changed.</strong>
+      <span> Reload to see them.</span>
+      <button type="button" onClick={() => location.reload()}>
+        Reload
+      </button>
+    </div>
   );
 }
 

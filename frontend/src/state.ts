@@ -249,7 +249,7 @@ export async function refresh(): Promise<void> {
   const name = reader.value;
   if (name === null) return;
   const found = await api.getAnswers(name, revision);
-  if (found.answers === undefined || name !== reader.value) return;
+  if (found.answers === undefined || name !== reader.value || api.isOutdated.value) return;
   if (found.revision < Math.max(revision, lastKept)) return; // overtaken: another refresh brings what is new
   answers.value = found.answers;
   revision = found.revision;
@@ -323,8 +323,11 @@ export function missedCrop(): void {
   isCropLost = true;
 }
 
+const OUTDATED = "The results have changed: reload the page to go on";
+
 /** Why the selection cannot be judged by what is shown of it; null where it can. A reader's own mark is seen on the slide. */
 function unseen(now: Selection): string | null {
+  if (api.isOutdated.value) return OUTDATED;
   if (slideProblem.value !== null) return "The slide cannot be shown: no answer is taken on what nobody sees";
   if (!isFigure(now) && now.draft) return null;
   if (cropSeen !== api.pictureAddress(now, "crop", session.value!.slides)) return "The crop is not shown yet: no answer is taken before it is";
@@ -512,6 +515,7 @@ export function undo(): void {
   if (name === null) return;
   undoNext = false;
   if (dropLastUnsent(name)) return say("Taken back before it was sent", false);
+  if (api.isOutdated.value) return say(OUTDATED, true);
   if (waiting.value.length > 0 && held.value !== null) {
     return say("It may be kept already: undo it when the server is back, or give another answer", true);
   }
