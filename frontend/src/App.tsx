@@ -146,7 +146,7 @@ function SlidePane({ viewer }: { viewer: { current: SlideViewer | null } }) {
       {state.slideProblem.value !== null && (
         <div class="problem" role="alert">
           <h2>This slide cannot be shown</h2>
-          <p>{state.slideProblem.value}</p>
+          <p>{state.slideProblem.value.why}</p>
         </div>
       )}
       <div class="zoom" role="group" aria-label="View">
