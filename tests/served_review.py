@@ -22,6 +22,7 @@ from tests.made_result_folder import table_at, write_results
 from wsiamf.export.results import find_results
 from wsiamf.files import dump_json, sha256_file
 from wsiamf.geometry import Bounds, SlideFrame
+from wsiamf.predictions import write_predictions
 from wsiamf.review.figures import load_figures
 from wsiamf.review.server.front_end import STATIC, built_files
 from wsiamf.review.server.gate import Gate
@@ -52,6 +53,13 @@ def made_out(out: Path, *, coded: bool = True) -> Path:
 def worklist_of(out: Path, budget: int = 30) -> Worklist:
     """A worklist of the figures of a folder of results."""
     return make_worklist(load_figures(find_results(out)), budget=budget)
+
+
+def screen_again(out: Path, n_gone: int = 5) -> None:
+    """Results of the sample as from another list of points: its first figures are gone, and all others numbered anew."""
+    folder = out / "sample"
+    (result,) = (one for one in find_results(out) if one.folder == folder)
+    write_predictions(result.table().iloc[n_gone:], folder, n_experts=len(EXPERTS))
 
 
 @contextmanager

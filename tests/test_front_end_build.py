@@ -47,7 +47,7 @@ def test_nothing_is_done_where_the_build_is_current(hook: ModuleType, monkeypatc
     hook.build_front_end()
 
 
-@pytest.mark.parametrize("changed", ["src/state.ts", "package-lock.json", "index.html", "public/icon.svg"])
+@pytest.mark.parametrize("changed", ["src/state/index.ts", "package-lock.json", "index.html", "public/icon.svg"])
 def test_any_source_makes_the_build_old(hook: ModuleType, changed: str) -> None:
     pretend_built(hook)
     assert hook.built_hash() == hook.source_hash()

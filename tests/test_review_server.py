@@ -29,15 +29,16 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from tests.coordinate_slide import coordinate_coded
-from tests.served_review import CODED_SIZE, SAMPLE, TOKEN, made_out, serving, worklist_of
+from tests.served_review import CODED_SIZE, SAMPLE, TOKEN, made_out, screen_again, serving, worklist_of
 from wsiamf.cli.main import run
 from wsiamf.errors import ReviewError, SlideError, SlideReadError
 from wsiamf.export.results import find_results
+from wsiamf.predictions import write_predictions
 from wsiamf.review.applying import apply_review
 from wsiamf.review.decisions import DecisionStore, read_decisions
 from wsiamf.review.figures import load_figures
 from wsiamf.review.places import ReviewPlaces
-from wsiamf.review.server.app import make_app
+from wsiamf.review.server.app import RESULTS_HEADER, make_app
 from wsiamf.review.server.board import Board
 from wsiamf.review.server.byte_cache import ByteCache
 from wsiamf.review.server.front_end import built_files
@@ -46,11 +47,12 @@ from wsiamf.review.server.handles import HANDLES_A_SLIDE, OPEN_SLIDES, SlideShel
 from wsiamf.review.server.packing import CLASS_NUMBERS, NO_P
 from wsiamf.review.server.pyramid import TILE_PX, Pyramid, read_tile
 from wsiamf.review.server.running import host_names, link_of, listening, listening_again
-from wsiamf.review.worklist import make_worklist
+from wsiamf.review.worklist import Worklist, make_worklist
 from wsiamf.review.worklist_files import read_worklist, write_worklist
 from wsiamf.slides import Slide, open_slide
 
 ORIGIN = "http://127.0.0.1"
+LONGEST_WAIT_S = 60  # for what must come, on a machine that is busy with other work
 CODED, SAMPLE_NUMBER = 0, 1  # by name of their folders
 SECRETS = ("p_atypical", "AMF", "NMF", "hard", "rank", "reason", "stratum", "Boris", "mf-", "MF-")
 
@@ -314,7 +316,7 @@ class TestOnlySlidesOfOut:
         asked = (
             f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{shared_port}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
         )
-        with socket.create_connection(("127.0.0.1", shared_port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", shared_port), timeout=LONGEST_WAIT_S) as connection:
             connection.sendall(asked.encode())
             said = b"".join(iter(lambda: connection.recv(65536), b""))
         assert said.split()[1] in (b"404", b"400"), said[:200]
@@ -684,6 +686,46 @@ class TestAnswers:
         kept = read_decisions(tmp_path / "decisions.sqlite")
         assert [(one.slide_id, one.candidate_uuid) for one in kept] == [("sample", uuid), ("sample", None)]
 
+    def test_every_answer_says_which_results_it_comes_from(
+        self, client: TestClient, make: Make, stranger: TestClient
+    ) -> None:
+        def said(client: TestClient) -> set[str]:
+            post = client.post("/api/added", json=addition(client, 100.0, 900.0))
+            refused = client.get("/api/slides/99")
+            asked = [client.get(address) for address in addresses(client) if address.startswith("/api/")]
+            return {answered.headers[RESULTS_HEADER] for answered in (post, refused, *asked)}
+
+        before = said(client)
+        assert len(before) == 1
+        assert said(make()) == before  # started anew, whatever was answered since
+        assert RESULTS_HEADER not in stranger.get("/api/session").headers
+
+    def test_other_results_and_worklists_are_told_apart(self, out: Path, tmp_path: Path) -> None:
+        copied = tmp_path / "out"
+        shutil.copytree(out, copied)
+        drawn = worklist_of(copied)
+        with DecisionStore(tmp_path / "d.sqlite") as store:
+
+            def both(worklist: Worklist | None) -> tuple[str, str]:
+                boards = (
+                    Board(copied, find_results(copied), store, worklist=worklist, blinded=blinded)
+                    for blinded in (False, True)
+                )
+                return tuple(board.results_hash for board in boards)  # type: ignore[return-value]
+
+            first = both(drawn)
+            assert both(drawn) == first
+            longer = both(worklist_of(copied, budget=31))
+            (result,) = (one for one in find_results(copied) if one.slide_id == "sample")
+            table = result.table()
+            write_predictions(table.assign(p_atypical=table["p_atypical"] / 2), result.folder, n_experts=3)
+            other_model = both(drawn)
+            assert other_model[0] != first[0]
+            assert other_model[1] == first[1]  # of what is hidden the hash says nothing either
+            screen_again(copied)
+            found = [*first, other_model[0], *longer, *both(worklist_of(copied)), *both(None)]
+            assert len(set(found)) == len(found)
+
     def test_a_missed_figure_of_another_slide_in_the_same_folder(self, client: TestClient, tmp_path: Path) -> None:
         marks = [entry["mark"] for entry in client.get("/api/session").json()["slides"]]
         refused = client.post("/api/added", json=addition(client, 9.0, 9.0) | {"mark": marks[CODED]})
@@ -936,11 +978,11 @@ class TestServing:
             link = process.stdout.readline().strip()
             import httpx
 
-            with httpx.Client() as client:
+            with httpx.Client(timeout=LONGEST_WAIT_S) as client:
                 assert client.get(link).status_code == 200
                 assert client.get(link.partition("?")[0] + "api/session").json()["reader"] == "Anna"
             process.send_signal(signal.SIGINT)
-            rest, said = process.communicate(timeout=20)
+            rest, said = process.communicate(timeout=LONGEST_WAIT_S)
         assert process.returncode == 0, said
         assert rest == ""  # the link alone is data
         assert "no worklist" in said
@@ -957,7 +999,7 @@ class TestServing:
                 assert other.stdout is not None
                 elsewhere = other.stdout.readline().partition("?")[0]
                 other.send_signal(signal.SIGINT)
-                _, said = other.communicate(timeout=20)
+                _, said = other.communicate(timeout=LONGEST_WAIT_S)
             assert elsewhere != address
             assert "Another port is taken" in said
             process.kill()
@@ -965,7 +1007,7 @@ class TestServing:
             assert restarted.stdout is not None
             assert restarted.stdout.readline().partition("?")[0] == address
             restarted.send_signal(signal.SIGINT)
-            _, said = restarted.communicate(timeout=20)
+            _, said = restarted.communicate(timeout=LONGEST_WAIT_S)
         assert "port" not in said
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"port": null}', '{"port": 99999}', '{"port": -1}'])

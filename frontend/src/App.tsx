@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { isOutdated } from "./api";
 import { CasePanel } from "./CasePanel";
 import { HelpDialog, JumpDialog, ReaderDialog } from "./Dialogs";
 import { Lists } from "./Lists";
@@ -22,6 +23,7 @@ export function App() {
   return (
     <div class="app">
       <TopBar open={setDialog} />
+      <Outdated />
       <Connection />
       <main class="work">
         <SlidePane viewer={viewer} />
@@ -87,6 +89,19 @@ function TopBar({ open }: { open: (dialog: Dialog) => void }) {
   );
 }
 
+function Outdated() {
+  if (!isOutdated.value) return null;
+  return (
+    <div class="held" role="alert" data-test="outdated">
+      <strong>The results behind this page have changed.</strong>
+      <span> Reload to see them.</span>
+      <button type="button" onClick={() => location.reload()}>
+        Reload
+      </button>
+    </div>
+  );
+}
+
 function Connection() {
   const n = waiting.value.length;
   if (held.value === null) return null;
@@ -131,7 +146,7 @@ function SlidePane({ viewer }: { viewer: { current: SlideViewer | null } }) {
       {state.slideProblem.value !== null && (
         <div class="problem" role="alert">
           <h2>This slide cannot be shown</h2>
-          <p>{state.slideProblem.value}</p>
+          <p>{state.slideProblem.value.why}</p>
         </div>
       )}
       <div class="zoom" role="group" aria-label="View">

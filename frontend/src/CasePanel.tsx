@@ -23,8 +23,8 @@ export function CasePanel() {
           address={address("crop")}
           caption="Crop 32 µm, bar 10 µm"
           alt="The figure's crop, 32 µm wide, with a scale bar"
-          onLoad={() => state.sawCrop(address("crop"))}
-          onError={state.missedCrop}
+          onLoad={() => state.noteCrop(address("crop"), "shown")}
+          onError={() => state.noteCrop(address("crop"), "lost")}
         />
         <Picture address={address("context")} caption="Context 128 µm, bar 25 µm" alt="Tissue round the figure, 128 µm wide, with a scale bar" />
       </div>

@@ -1,5 +1,7 @@
 // What the server gives and takes. Places are level-0 px; a figure is told by the number of its slide and its row there.
 
+import { signal } from "@preact/signals";
+
 export type Answer = "AMF" | "NMF" | "non-mitotic" | "cannot-tell";
 export const ANSWERS: readonly Answer[] = ["AMF", "NMF", "non-mitotic", "cannot-tell"];
 
@@ -146,6 +148,17 @@ export class ServerError extends Error {
 }
 
 const TIMEOUT_MS = 15_000;
+const RESULTS_HEADER = "Wsiamf-Results";
+
+let loadedWith: string | null = null; // what the server said of its results at first
+/** Whether the server has other results since: its numbers of slides and figures are not this page's any more, until it is reloaded. */
+export const isOutdated = signal(false);
+
+function noteResults(said: string | null): void {
+  if (said === null) return; // turned away before it came to the results
+  loadedWith ??= said;
+  if (said !== loadedWith) isOutdated.value = true;
+}
 
 /** The body, read to its end: a connection that is lost on the way is one that was never there. */
 async function request<T>(path: string, init: RequestInit, read: (response: Response) => Promise<T>): Promise<T> {
@@ -153,6 +166,7 @@ async function request<T>(path: string, init: RequestInit, read: (response: Resp
   try {
     const response = await fetch(path, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS), credentials: "same-origin" });
     said = { response, body: response.ok ? await read(response) : await response.text() };
+    noteResults(response.headers.get(RESULTS_HEADER));
   } catch {
     throw new ServerError(0, "the server does not answer");
   }

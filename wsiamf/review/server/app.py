@@ -38,6 +38,10 @@ from wsiamf.slides.finding import find_slide
 # A picture's address names the slide's content, so that it never changes; other than pages it may be kept by the browser.
 _KEPT: Final = {"Cache-Control": "private, max-age=86400, immutable"}
 _JPEG: Final = "image/jpeg"
+
+RESULTS_HEADER: Final = "Wsiamf-Results"
+"""On every answer ``Board.results_hash``, by which a page learns that the server was started anew on other results."""
+
 _Body = TypeVar("_Body", bound=Post)
 
 
@@ -79,7 +83,7 @@ def make_app(
         },
     )
     # outermost, so that even what answers an unforeseen error carries its headers
-    return Gate(app, token=token, hosts=hosts or HostNames())
+    return Gate(app, token=token, hosts=hosts or HostNames(), headers={RESULTS_HEADER: board.results_hash})
 
 
 class _Handlers:

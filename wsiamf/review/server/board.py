@@ -6,6 +6,7 @@ answers, counts) never leaves the server.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from wsiamf.errors import ReviewError
 from wsiamf.export.results import SlideResult
+from wsiamf.files import sha256_bytes
 from wsiamf.review.answers import ADDED, FIGURE, Answer, Decision
 from wsiamf.review.attaching import attach
 from wsiamf.review.counting import count
@@ -35,6 +37,8 @@ _log = logging.getLogger(__name__)
 UNLISTED_REVIEW: Final = 500
 """Figures on the list where no worklist was made: the first by rank."""
 
+_HASH_DIGITS: Final = 16
+
 
 class Board:
     """The figures of all slides, the worklist, and the decisions file.
@@ -46,6 +50,9 @@ class Board:
         worklist: In the order of review; None where none was made: the first figures by rank are listed then.
         blinded: Whether readers must not see calls, ranks, reasons and one another.
         adjudicator: The reader who decides where the others have no majority.
+
+    Attributes:
+        results_hash: Tells these results and this worklist, as the page is sent them, from all others.
 
     Raises:
         ReviewError: The results cannot be read, or the worklist names figures that are not among them.
@@ -83,6 +90,8 @@ class Board:
             self._classes[:] = 0
             self._p[:] = packing.NO_P
             self._flags[:] = 0
+        self._fixed = self._fixed_facts()
+        self.results_hash = self._hash_of_results()
         self._lock = threading.Lock()
         self._settled: tuple[int, Settled] | None = None
         self._counted: tuple[Settled, dict[str, Any]] | None = None
@@ -114,23 +123,7 @@ class Board:
     def session(self) -> dict[str, Any]:
         """What the page needs first."""
         readers = [] if self.blinded else sorted({one.reader for one in self.store.current()})
-        return {
-            "review": self.review_id,
-            "blinded": self.blinded,
-            "drawn": self._drawn,
-            "redraw": self._redraw,
-            "adjudicator": None if self.blinded else self.adjudicator,
-            "readers": readers,
-            "slides": [
-                {
-                    "id": result.slide_id,
-                    "name": result.slide_name,
-                    "mark": mark_of(result),
-                    "n_figures": int(self._starts[number + 1] - self._starts[number]),
-                }
-                for number, result in enumerate(self.results)
-            ],
-        }
+        return self._fixed | {"adjudicator": None if self.blinded else self.adjudicator, "readers": readers}
 
     def packed_figures(self, slide: int) -> bytes:
         """The figures of one slide (``packing``)."""
@@ -272,6 +265,26 @@ class Board:
         """Row of each slide's first figure, and the number of all: slides follow one another in the table."""
         numbers = self.figures["slide_id"].map(self._numbers).to_numpy(dtype=np.int64)
         return np.searchsorted(numbers, np.arange(len(self.results) + 1)).astype(np.int64)
+
+    def _fixed_facts(self) -> dict[str, Any]:
+        """The part of ``session`` that no answer changes."""
+        slides = [
+            {
+                "id": result.slide_id,
+                "name": result.slide_name,
+                "mark": mark_of(result),
+                "n_figures": int(self._starts[number + 1] - self._starts[number]),
+            }
+            for number, result in enumerate(self.results)
+        ]
+        of_list = {"drawn": self._drawn, "redraw": self._redraw}
+        return {"review": self.review_id, "blinded": self.blinded, "slides": slides} | of_list
+
+    def _hash_of_results(self) -> str:
+        """Of all that a page's lists are made from, as it is sent: what blinding hides changes nothing."""
+        named = json.dumps([self._fixed, self.figures["uuid"].tolist()]).encode()
+        columns = (self._places, self._classes, self._p, self._flags, self._listed)
+        return sha256_bytes(b"".join((named, *(column.tobytes() for column in columns))))[:_HASH_DIGITS]
 
     def _check_current(self, worklist: Worklist, out: Path) -> str | None:
         """Warn where a worklist was drawn from other figures, and give what draws it anew; None where it was not."""

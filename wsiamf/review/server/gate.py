@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,12 +84,14 @@ class Gate:
         app: What lies behind.
         token: The secret in the link.
         hosts: Names of this machine.
+        headers: Of every answer from behind the gate, for those alone that it lets pass.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str, hosts: HostNames) -> None:
+    def __init__(self, app: ASGIApp, *, token: str, hosts: HostNames, headers: Mapping[str, str]) -> None:
         self._app = app
         self._token = token
         self._hosts = hosts
+        self._behind = headers
         self._cookie = f"wsiamf-review-{hashlib.sha256(token.encode()).hexdigest()[:12]}"
         self._sessions: set[str] = set()
 
@@ -101,11 +103,11 @@ class Gate:
         if scope["type"] != "http":
             return
         answer = self._answer(Request(scope))
-        guarded = _with_headers(send, _headers_for(Headers(scope=scope).get("host", "")))
+        headers = _headers_for(Headers(scope=scope).get("host", ""))
         if answer is not None:
-            await answer(scope, receive, guarded)
+            await answer(scope, receive, _with_headers(send, headers))
             return
-        await self._app(scope, receive, guarded)
+        await self._app(scope, receive, _with_headers(send, {**headers, **self._behind}))
 
     def _answer(self, request: Request) -> Response | None:
         """What is said in place of passing the request on; None lets it pass."""
@@ -171,7 +173,7 @@ def _headers_for(host: str) -> dict[str, str]:
     return _HEADERS | _LOOPBACK_HEADERS if HostNames().allows(host) else _HEADERS
 
 
-def _with_headers(send: Send, added: dict[str, str]) -> Send:
+def _with_headers(send: Send, added: Mapping[str, str]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
