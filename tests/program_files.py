@@ -141,3 +141,28 @@ def tiatoolbox_store(path: Path, rows: Sequence[tuple[float, float, dict[str, An
         )
     connection.close()
     return path
+
+
+def qupath_measurements(
+    image: str, objects: Sequence[tuple[str, str, str | None, float, float]], mpp_xy: Point, separator: str = "\t"
+) -> bytes:
+    """QuPath's table (MeasurementExporter) of (id, type, class, x, y), px from the bounds' corner.
+
+    It writes um by the spacing of each axis, with fewer decimals the larger they are (MeasurementBuilder.formatNumber).
+    """
+    header = ("Image", "Object ID", "Object type", "Name", "Classification", "Parent", "ROI")
+    rows = [(*header, "Centroid X µm", "Centroid Y µm", "Area µm^2")]
+    for identity, kind, name, x, y in objects:
+        um = (qupath_number(px * mpp) for px, mpp in zip((x, y), mpp_xy, strict=True))
+        rows.append((image, identity, kind, "", name or "", "Root object (Image)", "Polygon", *um, "156.25"))
+    return "".join(separator.join(row) + "\n" for row in rows).encode()
+
+
+def qupath_number(value: float) -> str:
+    """A measurement as QuPath writes it."""
+    return f"{value:.{qupath_decimals(value)}f}".rstrip("0").rstrip(".")
+
+
+def qupath_decimals(value: float) -> int:
+    """How many decimals of a measurement QuPath writes at most."""
+    return 1 if value > 1000 else 2 if value > 10 else 3 if value > 1 else 4
