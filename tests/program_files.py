@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 Point = tuple[float, float]
 
 
@@ -166,3 +168,16 @@ def qupath_number(value: float) -> str:
 def qupath_decimals(value: float) -> int:
     """How many decimals of a measurement QuPath writes at most."""
     return 1 if value > 1000 else 2 if value > 10 else 3 if value > 1 else 4
+
+
+def ami_br(rows: Sequence[tuple[str, str, int, int, int, Sequence[bool]]]) -> str:
+    """AMi-Br's table, as its authors' pandas wrote it, of (slide, dataset, uid, x, y, three experts' atypical)."""
+    words = {True: "AMF segregation", False: "NMF metaphase"}
+    table = [
+        {"slide": slide, "dataset": dataset, "uid": uid, "x": x, "y": y}
+        | {f"expert{number}_label": words[vote] for number, vote in enumerate(votes[:2], start=1)}
+        | {f"expert{number}_atypical": vote for number, vote in enumerate(votes, start=1)}
+        | {"majority_atypical": sum(votes) >= 2}
+        for slide, dataset, uid, x, y, votes in rows
+    ]
+    return pd.DataFrame(table).to_csv()
