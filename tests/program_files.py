@@ -153,7 +153,7 @@ def qupath_measurements(
     It writes um by the spacing of each axis, with fewer decimals the larger they are (MeasurementBuilder.formatNumber).
     """
     header = ("Image", "Object ID", "Object type", "Name", "Classification", "Parent", "ROI")
-    rows = [(*header, "Centroid X µm", "Centroid Y µm", "Area µm^2")]
+    rows: list[tuple[str, ...]] = [(*header, "Centroid X µm", "Centroid Y µm", "Area µm^2")]
     for identity, kind, name, x, y in objects:
         um = (qupath_number(px * mpp) for px, mpp in zip((x, y), mpp_xy, strict=True))
         rows.append((image, identity, kind, "", name or "", "Root object (Image)", "Polygon", *um, "156.25"))
