@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 Point = tuple[float, float]
 
 
@@ -141,3 +143,41 @@ def tiatoolbox_store(path: Path, rows: Sequence[tuple[float, float, dict[str, An
         )
     connection.close()
     return path
+
+
+def qupath_measurements(
+    image: str, objects: Sequence[tuple[str, str, str | None, float, float]], mpp_xy: Point, separator: str = "\t"
+) -> bytes:
+    """QuPath's table (MeasurementExporter) of (id, type, class, x, y), px from the bounds' corner.
+
+    It writes um by the spacing of each axis, with fewer decimals the larger they are (MeasurementBuilder.formatNumber).
+    """
+    header = ("Image", "Object ID", "Object type", "Name", "Classification", "Parent", "ROI")
+    rows: list[tuple[str, ...]] = [(*header, "Centroid X µm", "Centroid Y µm", "Area µm^2")]
+    for identity, kind, name, x, y in objects:
+        um = (qupath_number(px * mpp) for px, mpp in zip((x, y), mpp_xy, strict=True))
+        rows.append((image, identity, kind, "", name or "", "Root object (Image)", "Polygon", *um, "156.25"))
+    return "".join(separator.join(row) + "\n" for row in rows).encode()
+
+
+def qupath_number(value: float) -> str:
+    """A measurement as QuPath writes it."""
+    return f"{value:.{qupath_decimals(value)}f}".rstrip("0").rstrip(".")
+
+
+def qupath_decimals(value: float) -> int:
+    """How many decimals of a measurement QuPath writes at most."""
+    return 1 if value > 1000 else 2 if value > 10 else 3 if value > 1 else 4
+
+
+def ami_br(rows: Sequence[tuple[str, str, int, int, int, Sequence[bool]]]) -> str:
+    """AMi-Br's table, as its authors' pandas wrote it, of (slide, dataset, uid, x, y, three experts' atypical)."""
+    words = {True: "AMF segregation", False: "NMF metaphase"}
+    table = [
+        {"slide": slide, "dataset": dataset, "uid": uid, "x": x, "y": y}
+        | {f"expert{number}_label": words[vote] for number, vote in enumerate(votes[:2], start=1)}
+        | {f"expert{number}_atypical": vote for number, vote in enumerate(votes, start=1)}
+        | {"majority_atypical": sum(votes) >= 2}
+        for slide, dataset, uid, x, y, votes in rows
+    ]
+    return pd.DataFrame(table).to_csv()

@@ -5,16 +5,22 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.points_fuzz import SLIDE, positions, refusal, slide_of
+from tests import program_files as made
+from tests.points_fuzz import MANY, SLIDE, positions, refusal, slide_of
 from wsiamf.candidates import read_candidates
 from wsiamf.errors import ConfigError
 
 AMI_BR = "crops/AMi-Br/AMI-BR.csv"
 MIDOG25 = "annotations/MIDOG25_Atypical_Classification_Train_Set.csv"
 HEADER = "slide,dataset,uid,x,y,expert1_atypical,expert2_atypical,expert3_atypical,majority_atypical\n"
+
+CLASS = {True: "AMF", False: "NMF"}
 
 
 def rows_of(path: Path, column: str, slide: str) -> list[dict[str, str]]:
@@ -36,6 +42,37 @@ def test_the_real_ami_br(shared_data: Path) -> None:
             assert list(found.votes[f"expert{number}"]) == [words[row[f"expert{number}_atypical"]] for row in expected]
         assert found.table["by_person"].all()
         assert (found.table["status"] == "ok").all()
+
+
+labelled = st.tuples(
+    st.sampled_from([SLIDE.name, "case_1.tiff", "002.tiff"]),
+    st.sampled_from(["MIDOG21", "TUPAC16"]),
+    st.integers(0, 8),  # the same in both parts
+    st.integers(0, 19_999),
+    st.integers(0, 9_999),
+    st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+
+
+@MANY
+@given(others=st.lists(labelled, max_size=20, unique_by=lambda row: row[1:3]), at=st.integers(0, 20))
+def test_figures_and_votes_come_back(tmp_path: Path, others: list[Any], at: int) -> None:
+    certain = (SLIDE.name, "MIDOG21", 9, 5, 7, (True, False, True))  # a slide without rows is refused
+    rows = [*others[:at], certain, *others[at:]]
+    path = tmp_path / "points.csv"
+    path.write_text(made.ami_br(rows))
+    found = read_candidates(path, SLIDE)
+    own = [row for row in rows if row[0] == SLIDE.name]
+    assert found.format == "ami-br-csv"
+    assert positions(found) == [(x, y) for _, _, _, x, y, _ in own]
+    assert found.table["candidate_id"].tolist() == [f"{dataset}_{uid}" for _, dataset, uid, *_ in own]
+    assert found.table["source_row"].tolist() == [n for n, row in enumerate(rows, start=1) if row in own]
+    assert found.table["source_label"].tolist() == [CLASS[sum(votes) >= 2] for *_, votes in own]
+    assert found.votes == {
+        f"expert{number + 1}": tuple(CLASS[votes[number]] for *_, votes in own) for number in range(3)
+    }
+    assert found.table["by_person"].all()
+    assert (found.table["status"] == "ok").all()  # however close: people's figures are never merged
 
 
 def test_the_real_midog25_keeps_its_votes(shared_data: Path) -> None:

@@ -13,12 +13,14 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.points_fuzz import MRXS, SLIDE, positions, refusal, slide_of, write_zip
+from tests import program_files as made
+from tests.points_fuzz import MANY, MRXS, SLIDE, PointsSlide, positions, refusal, slide_of, write_zip
 from wsiamf.candidates import Candidates, read_candidates
 from wsiamf.candidates.formats import reader_for
 from wsiamf.candidates.outlines import Outlines
 from wsiamf.candidates.raw import NamedSlide
 from wsiamf.errors import CandidateError
+from wsiamf.geometry import Bounds, SlideFrame
 
 REAL = "annotations/qupath05_export.geojson"
 
@@ -368,6 +370,41 @@ def test_a_table_of_measurements(tmp_path: Path, separator: str) -> None:
     assert found.table["candidate_id"].tolist() == ["a", "c"]
     assert found.table["source_label"].tolist() == ["NMF", "AMF"]
     assert found.table["by_person"].tolist() == [False, True]
+
+
+LABELS = {"AMF": "AMF", "NMF": "NMF", "Mitosis": "mitotic figure", None: None}
+"""What QuPath's classes are read as."""
+
+measured = st.tuples(
+    st.uuids().map(str),
+    st.sampled_from(["Annotation", "Detection", "Cell"]),
+    st.sampled_from(list(LABELS)),
+    st.floats(0, 49_999),
+    st.floats(0, 39_999),
+)
+
+
+@MANY
+@given(
+    objects=st.lists(measured, max_size=20, unique_by=lambda one: one[0]),
+    mpp_xy=st.sampled_from([(0.25, 0.25), (0.2482, 0.2491), (0.4, 0.394)]),
+    separator=st.sampled_from("\t,;"),
+)
+def test_measurements_come_back(tmp_path: Path, objects: Any, mpp_xy: tuple[float, float], separator: str) -> None:
+    bounds = Bounds(3000, 2000, 50_000, 40_000)
+    slide = PointsSlide("case_1.mrxs", SlideFrame(60_000, 50_000, sum(mpp_xy) / 2, bounds, stated_mpp_xy=mpp_xy))
+    path = tmp_path / "measurements.txt"
+    path.write_bytes(made.qupath_measurements(slide.name, objects, mpp_xy, separator))
+    found = read_candidates(path, slide)
+    assert (found.format, found.points_frame) == ("qupath-measurements", "qupath")
+    for axis, corner, column, mpp in zip("xy", (bounds.x, bounds.y), (3, 4), mpp_xy, strict=True):
+        px = np.array([one[column] for one in objects])
+        half_a_digit = np.array([0.5 * 10.0 ** -made.qupath_decimals(value * mpp) / mpp for value in px])
+        assert (np.abs(found.table[axis] - (px + corner)) <= half_a_digit + 1e-6).all()
+        assert (half_a_digit < 0.5).all()
+    assert found.table["candidate_id"].tolist() == [one[0] for one in objects]
+    assert found.table["source_label"].tolist() == [LABELS[name] for _, _, name, _, _ in objects]
+    assert found.table["by_person"].tolist() == [kind == "Annotation" and bool(name) for _, kind, name, _, _ in objects]
 
 
 def test_measurements_in_px_and_of_another_encoding(tmp_path: Path) -> None:

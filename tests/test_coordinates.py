@@ -9,12 +9,14 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.coordinate_slide import write_pyramid_tiff
+from tests.made_vendor_slides import write_mrxs, write_scn
 from tests.painted_slide import ArraySlide, Painted, paint_slide
 from tests.tiny_model import tiny_bundle
 from wsiamf import read_candidates, screen_slide
@@ -319,6 +321,26 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_bundle(tmp_path_factory.mktemp("tiny"), mpp=1.0).folder
 
 
+BOUNDS = Bounds(256, 128, 896, 512)
+
+
+@pytest.fixture(scope="module", params=["mrxs", "scn"])
+def with_bounds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Floats]:
+    """A slide file of 1 um/px whose tissue begins at ``BOUNDS``, and the figures on it in level-0 px."""
+    painted = paint_slide(6, size_mm=(0.9, 0.6), down=4, n_figures=60)
+    area = painted.slide.painted[0][1][: BOUNDS.height, : BOUNDS.width]
+    figures = painted.figures / 4
+    inside = figures[(figures < (BOUNDS.width, BOUNDS.height)).all(axis=1)]
+    path = tmp_path_factory.mktemp("bounds") / f"case.{request.param}"
+    if request.param == "scn":
+        place = {"offset": (BOUNDS.x, BOUNDS.y), "whole": (1400, 900)}
+        write_scn(path, [area, area[::2, ::2]], mpp=1.0, **place)
+    else:
+        canvas = np.pad(area, ((BOUNDS.y, 0), (BOUNDS.x, 0), (0, 0)), constant_values=255)
+        write_mrxs(path, [canvas, canvas[::2, ::2]], mpp=1.0, first=(BOUNDS.x // 64, BOUNDS.y // 64))
+    return path, inside + np.array([BOUNDS.x, BOUNDS.y])
+
+
 class TestRuns:
     """The check as a run of ``screen`` has it."""
 
@@ -397,6 +419,25 @@ class TestRuns:
             model=load_model(model, device="cpu"),
         )
         assert not {"points_do_not_fit", "points_not_on_nuclei"} & set(result.summary["flags"])
+
+    def test_points_that_count_from_the_bounds_of_a_file(
+        self, with_bounds: tuple[Path, Floats], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path, figures = with_bounds
+        with open_slide(path) as slide:
+            assert slide.bounds == BOUNDS
+            assert check(figures, Placement(), slide, seen_of(slide)).verdict == "fits"
+        points = self.written(tmp_path / "p.csv", figures - (BOUNDS.x, BOUNDS.y))
+        command = ["-q", "screen", str(path), "--points", str(points), "--out", str(tmp_path), "--model", str(model)]
+        command.append("--no-report")
+        assert run(command) == 1
+        shown = capsys.readouterr().err
+        assert "they look like pixels of the openslide.bounds-* part, which QuPath shows" in shown
+        assert "pass --points-frame qupath, or --force" in shown
+        assert run([*command, "--points-frame", "qupath"]) == 0
+        found = pd.read_parquet(tmp_path / "case" / "predictions.parquet")
+        np.testing.assert_allclose(found[["x", "y"]], figures, atol=0.001)  # the decimals of the points file
+        assert "points_do_not_fit" not in (tmp_path / "case" / "summary.json").read_text()
 
     def test_points_of_a_slide_with_bounds(self) -> None:
         """The run's own steps on a painted slide that states bounds."""

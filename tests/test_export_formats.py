@@ -8,8 +8,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.made_dicom import write_dicom_slide
 from tests.made_predictions import FRAME, MODEL, made_table
 from tests.made_result_folder import table_at, write_results
 from wsiamf.candidates import read_candidates
@@ -499,6 +501,24 @@ print(json.dumps([every, sorted(near)]))
     assert near == sorted(counted.loc[(counted["x"] <= 20_000) & (counted["label"] == "AMF"), "uuid"])
 
 
+def made_dicom_results(folder: Path, odd: Mapping[str, str | None]) -> Path:
+    """Results on a made slide whose header has these values, None for none at all, as they stand."""
+    pydicom = pytest.importorskip("pydicom")
+    path, *_ = write_dicom_slide(folder / "slide", [np.full((96, 128, 3), 200, np.uint8)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = pydicom.dcmread(path)
+        for keyword, value in odd.items():
+            setattr(header, keyword, value or "")
+            if value is None:
+                delattr(header, keyword)
+        header.save_as(path)
+        with open_slide(path) as opened:
+            frame, fingerprint = opened.frame, opened.fingerprint
+    table = table_at(np.array([0.0, 3.25]), np.array([0.5, 9.0]), frame)
+    return write_results(folder / "made", table, frame, slide=path, vendor="dicom", fingerprint=fingerprint)
+
+
 class TestDicom:
     """Against the library that writes the same objects elsewhere."""
 
@@ -548,6 +568,48 @@ class TestDicom:
         pytest.importorskip("highdicom")
         with pytest.raises(ExportError, match="not a DICOM slide"):
             export_results(results, "dicom-ann", target=tmp_path)
+
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            pytest.param({"PatientName": "Erika Muster", "PatientID": "Muster" * 12}, id="words"),
+            pytest.param({"ContentDate": "1.2.1950 Muster", "ContentTime": "Muster"}, id="times"),
+        ],
+    )
+    def test_no_warning_quotes_the_header(self, tmp_path: Path, odd: dict[str, str]) -> None:
+        pydicom = pytest.importorskip("pydicom")
+        pytest.importorskip("highdicom")
+        results = made_dicom_results(tmp_path, odd)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            (path,) = export_results(results, "dicom-ann", target=tmp_path)
+        assert [str(warning.message) for warning in caught] == []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            written = pydicom.dcmread(path)
+            assert {keyword: str(written[keyword].value) for keyword in odd} == odd
+
+    @pytest.mark.parametrize(
+        ("odd", "said"),
+        [
+            ({"PatientSex": "W Muster"}, "a value of PatientSex, PatientBirthDate, StudyDate or StudyTime"),
+            ({"PatientBirthDate": "1.2.1950 Muster"}, "that DICOM does not allow"),
+            ({"StudyInstanceUID": None}, "its header lacks StudyInstanceUID, by which"),
+            ({"StudyInstanceUID": None, "FrameOfReferenceUID": ""}, "lacks StudyInstanceUID and FrameOfReferenceUID,"),
+        ],
+    )
+    def test_a_header_that_cannot_be_copied_is_refused_unquoted(
+        self, tmp_path: Path, odd: dict[str, str | None], said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        pytest.importorskip("highdicom")
+        results = made_dicom_results(tmp_path, odd)
+        out = tmp_path / "exported"
+        assert run(["export", str(results), "--to", "dicom-ann", "--out", str(out)]) == 1
+        shown = capsys.readouterr().err
+        assert said in shown
+        assert "level_0.dcm" in shown
+        assert "Muster" not in shown
+        assert list(out.iterdir()) == []
 
     def test_without_the_extra(self, dicom_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "highdicom", None)

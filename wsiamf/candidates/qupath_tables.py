@@ -16,6 +16,7 @@ from wsiamf.candidates.point_table import PointTable, normalised_header
 from wsiamf.candidates.programs import by_programs, is_own
 from wsiamf.candidates.raw import ListedSlides, RawPoints, Reader, SlideLike
 from wsiamf.classes import canonical_label
+from wsiamf.geometry import SlideFrame
 
 _POINTS: Final = "qupath-points"
 _MEASUREMENTS: Final = "qupath-measurements"
@@ -62,8 +63,17 @@ def _sniff_measurements(_path: Path, head: bytes) -> bool:
 
 def _read_measurements(path: Path, slide: SlideLike) -> RawPoints:
     table = shared_table(path, _MEASUREMENTS, _measurement_columns)
-    points = plain_points(table, slide)
+    points = _by_axis(plain_points(table, slide), slide.frame)
     return replace(points, by_person=points.by_person & _annotations(table, points))
+
+
+def _by_axis(points: RawPoints, frame: SlideFrame) -> RawPoints:
+    """um by the slide's mpp: QuPath multiplies px by what the file states for each axis, and mpp is the mean of both."""
+    if points.unit == "px" or frame.stated_mpp_xy is None:
+        return points
+    mpp_x, mpp_y = frame.stated_mpp_xy
+    mean = (mpp_x + mpp_y) / 2
+    return replace(points, x=points.x * (mean / mpp_x), y=points.y * (mean / mpp_y))
 
 
 def _listed_in_measurements(path: Path) -> ListedSlides | None:

@@ -33,6 +33,7 @@ _CODING_SCHEME: Final = "99WSIAMF"  # private, as 99 says: no public terminology
 _MEANINGS: Final = {AMF: "Atypical mitotic figure", NMF: "Normal mitotic figure"}
 _SERIES_NUMBER: Final = 9001
 _LABEL: Final = "WSIAMF"
+_IDENTITY: Final = ("StudyInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
 # what DICOM wants to be there, even if empty, and some converters leave out
 _TYPE_2: Final = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
@@ -43,7 +44,8 @@ _TYPE_2: Final = (
 def _write(path: Path, results: Sequence[SlideResult], options: Options) -> None:
     (result,) = results
     highdicom, pydicom = _libraries()
-    source = _source_instance(result, options.slide_of(result), pydicom)
+    slide = options.slide_of(result)
+    source = _source_instance(result, slide, pydicom)
     groups = _groups(result, options, highdicom)
     if not groups:
         raise ExportError(
@@ -51,23 +53,29 @@ def _write(path: Path, results: Sequence[SlideResult], options: Options) -> None
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they quote the slide's header, the patient's name among it
-        annotations = highdicom.ann.MicroscopyBulkSimpleAnnotations(
-            source_images=[source],
-            annotation_coordinate_type="2D",
-            annotation_groups=groups,
-            series_instance_uid=_uid(result, "series"),
-            series_number=_SERIES_NUMBER,
-            sop_instance_uid=_uid(result, "instance", result.model, str(options.every_row)),
-            instance_number=1,
-            manufacturer="wsiamf",
-            manufacturer_model_name="wsiamf",
-            software_versions=__version__,
-            device_serial_number=result.model[:64],
-            content_description="Candidate mitotic figures, classified; research use only",
-            content_label=_LABEL,
-        )
-    _fix_times(annotations, source)
-    annotations.save_as(path)
+        try:
+            annotations = highdicom.ann.MicroscopyBulkSimpleAnnotations(
+                source_images=[source],
+                annotation_coordinate_type="2D",
+                annotation_groups=groups,
+                series_instance_uid=_uid(result, "series"),
+                series_number=_SERIES_NUMBER,
+                sop_instance_uid=_uid(result, "instance", result.model, str(options.every_row)),
+                instance_number=1,
+                manufacturer="wsiamf",
+                manufacturer_model_name="wsiamf",
+                software_versions=__version__,
+                device_serial_number=result.model[:64],
+                content_description="Candidate mitotic figures, classified; research use only",
+                content_label=_LABEL,
+            )
+        except ValueError:
+            raise ExportError(
+                f"{slide}: its header has a value of PatientSex, PatientBirthDate, StudyDate or StudyTime that DICOM does "
+                "not allow, and annotations copy them; correct it there, or use another --to."
+            ) from None  # the cause quotes the value
+        _fix_times(annotations, source)
+        annotations.save_as(path)
 
 
 def _libraries() -> tuple[Any, Any]:
@@ -81,7 +89,7 @@ def _source_instance(result: SlideResult, path: Path, pydicom: Any) -> Any:
     """The slide's finest instance, without its pixels.
 
     Raises:
-        ExportError: The slide is not there, is another one, or is no DICOM slide.
+        ExportError: The slide is not there, is another one, is no DICOM slide, or its header does not identify it.
     """
     if result.summary["slide"]["vendor"] != "dicom":
         raise ExportError(
@@ -95,7 +103,7 @@ def _source_instance(result: SlideResult, path: Path, pydicom: Any) -> Any:
     size = (result.frame.width, result.frame.height)
     for dataset in _datasets(path, pydicom):
         if (dataset.get("TotalPixelMatrixColumns"), dataset.get("TotalPixelMatrixRows")) == size:
-            return dataset
+            return _identified(dataset, path)
     raise ExportError(
         f"{path}: holds no instance of {size[0]} x {size[1]} px; export from the slide that was screened."
     )
@@ -116,6 +124,15 @@ def _datasets(path: Path, pydicom: Any) -> Iterator[Any]:
             series = series or dataset.get("SeriesInstanceUID")
             if dataset.get("SeriesInstanceUID") == series:
                 yield _completed(dataset)
+
+
+def _identified(dataset: Any, path: Path) -> Any:
+    missing = [keyword for keyword in _IDENTITY if not dataset.get(keyword)]
+    if missing:
+        raise ExportError(
+            f"{path}: its header lacks {' and '.join(missing)}, by which annotations name their slide; use another --to."
+        )
+    return dataset
 
 
 def _completed(dataset: Any) -> Any:
