@@ -99,6 +99,25 @@ def test_a_signature_reaches_the_server_as_it_was_written(server: WebServer) -> 
     assert set(seen) == {"/a.tiff?Credential=AK%2F2026&Signature=a%2Bb%3D"}
 
 
+def test_what_a_user_configured_reaches_every_request(
+    server: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _serve_store(server, write_ome_zarr(tmp_path / "z.zarr", halves(SMALL)))
+    server.files |= {f"http://slides.invalid{path}": data for path, data in server.files.items()}  # so a proxy is asked
+    seen: list[tuple[str | None, str | None]] = []
+
+    def look(handler: Handler, _number: int) -> bool:
+        seen.append((handler.headers.get("X-Lab"), handler.headers.get("Accept-Encoding")))
+        return False
+
+    server.fault = look
+    monkeypatch.setitem(fsspec.config.conf, "http", {"proxy": server.address, "headers": {"X-Lab": "7"}})
+    assert np.array_equal(whole("http://slides.invalid/a.tiff"), PIXELS)
+    assert np.array_equal(whole("http://slides.invalid/z.zarr"), SMALL)
+    assert read_fingerprint("http://slides.invalid/z.zarr")
+    assert set(seen) == {("7", "identity")}
+
+
 def test_nothing_at_the_address(server: WebServer) -> None:
     line = refused(server.url("/missing.svs") + SECRETS, SlideNotFoundError)
     assert line == f"{server.url('/missing.svs')}: no such slide at this address; check it."

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import fsspec
 from fsspec.asyn import AsyncFileSystem, sync
+from fsspec.config import apply_config
 from fsspec.spec import AbstractBufferedFile
 
 from wsiamf.addresses import Url
@@ -250,10 +251,12 @@ def options(url: Url) -> dict[str, Any]:
     """What the file system of a protocol is made with; users set the rest by fsspec's and the stores' own configuration."""
     if url.protocol not in WEB:
         return {}
+    configured = apply_config(fsspec.get_filesystem_class(url.protocol), {})  # which what is given replaces, key by key
     return {
         "encoded": "%" in url.full,  # a signature must reach the server as it was written
-        "headers": {"Accept-Encoding": "identity"},  # ranges are of the file, not of what it is packed into
-        "client_kwargs": {"trust_env": True},  # proxies
+        # ranges are of the file, not of what it is packed into
+        "headers": {**configured.get("headers", {}), "Accept-Encoding": "identity"},
+        "client_kwargs": {"trust_env": True, **configured.get("client_kwargs", {})},  # proxies
     }
 
 
@@ -280,7 +283,7 @@ async def _asked(fs: Any, path: str, start: int, end: int) -> AsyncIterator[Any]
     """A web server's answer that is a part of the file."""
     session = await fs.set_session()
     headers = {**fs.kwargs.get("headers", {}), "Range": f"bytes={start}-{end - 1}"}
-    async with session.get(fs.encode_url(path), headers=headers) as response:
+    async with session.get(fs.encode_url(path), **{**fs.kwargs, "headers": headers}) as response:
         response.raise_for_status()
         if response.status != _PARTIAL:
             raise NoRangesError
