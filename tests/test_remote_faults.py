@@ -135,6 +135,15 @@ def test_a_file_that_goes_is_said_to_be_gone_by_its_fingerprint(server: WebServe
     assert str(caught.value) == f"{server.url('/a.tiff')}: no such slide at this address; check it."
 
 
+def test_a_fingerprint_takes_two_requests_and_is_of_no_less_than_was_asked_for(server: WebServer) -> None:
+    server.files["/a.tiff"] += bytes(1 << 21)
+    assert read_fingerprint(server.url("/a.tiff"))
+    assert len(server.requests) == 2
+    server.fault = lambda handler, number: server.requests[number][1] != 0 and handler.answer(206, b"short")
+    with pytest.raises(SlideReadError, match=r"cannot be read after 3 tries: 5 of 1,048,576 bytes came"):
+        read_fingerprint(server.url("/a.tiff"))
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_access_denied(server: WebServer, status: int) -> None:
     server.fault = lambda handler, _number: handler.answer(status, b"no")
@@ -250,8 +259,11 @@ def test_an_ome_zarr_of_a_web_server(server: WebServer, tmp_path: Path) -> None:
     first = read_fingerprint(url)
     with open_slide(url) as slide:
         assert slide.fingerprint == first
-    server.files["/z.zarr/2/0.0.0.0.0"] += b"\0"
-    assert read_fingerprint(url) != first
+    for key, more in (("2/0.0.0.0.0", b"\0"), ("0/.zattrs", b" "), (".zattrs", b" ")):
+        server.files[f"/z.zarr/{key}"] += more
+        changed = read_fingerprint(url)
+        assert changed != first
+        first = changed
 
 
 def test_a_chunk_that_cannot_be_had_is_no_white_tile(server: WebServer, tmp_path: Path) -> None:
@@ -352,7 +364,7 @@ def test_no_store_at_the_address(server: WebServer) -> None:
         ("s3://bucket/a.mrxs", "an MRXS slide, which is a file and a folder; copy it to a local disk first."),
         ("https://host/case/1.dcm?sig=1", "a DICOM slide, which is a folder of files; copy it to a local disk first."),
         ("https://host/", "names no file"),
-        ("zip://a.svs::https://me:s3cr3t@host/a.zip", "a file within another"),
+        ("zip://a.svs::https://me:s3cr3t@host/a.zip", "zip://a.svs::https://host/a.zip: an address that holds '::'"),
         ("simplecache::http://me:s3cr3t@host/a.svs", "a file within another"),
         ("nonsense://host/a.svs", "nonsense:// is no protocol that is known"),
         ("memory://kinds/a.bin", "a DICOM slide, which is a folder of files; copy it to a local disk first."),
