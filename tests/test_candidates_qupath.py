@@ -198,6 +198,8 @@ def test_other_objects_of_several_parts_are_one(tmp_path: Path, geometry: Any, p
         (None, None),
         ({}, None),
         ("", None),
+        (5, None),
+        ({"name": ["AMF"]}, None),
     ],
 )
 def test_classes_in_every_form(tmp_path: Path, classification: Any, label: str | None) -> None:

@@ -110,7 +110,8 @@ def test_votes_are_those_of_the_persons_named(path: Path) -> None:
     write_sliderunner(path, annotations, classes=("AMF", "NMF", "Hard negative"))
     unnamed = read_candidates(path, SLIDE)
     assert unnamed.votes == {}
-    assert "holds AMF and NMF labels of Ann, Bob, RetinaNet: name those who are experts with --raters" in unnamed.notes
+    note = "holds AMF and NMF labels of 'Ann', 'Bob', 'RetinaNet': name those who are experts with --raters"
+    assert note in unnamed.notes
     assert "1 label left out: one person gave several classes to one annotation" in unnamed.notes
     found = read_candidates(path, SLIDE, raters=("Ann", "Bob"))
     assert found.votes == {"Ann": ("AMF", "NMF", None), "Bob": ("NMF", None, None)}

@@ -60,6 +60,12 @@ def test_a_run_is_equal_to_itself(screened: Path) -> None:
     assert slide.counts_before["n_candidates"] == 62
 
 
+def test_what_a_killed_run_left_half_written_is_no_slide(screened: Path, tmp_path: Path) -> None:
+    for name in ("case", ".wsiamf-case-abcdefgh"):
+        shutil.copytree(screened, tmp_path / name)
+    assert one(tmp_path, tmp_path).slide_id == "case"
+
+
 def test_a_threshold_names_itself(screened: Path, sample_data: Path, tiny: Classifier, tmp_path: Path) -> None:
     table = pd.read_parquet(screened / "predictions.parquet")
     cut_off = float(table["p_atypical"].median())

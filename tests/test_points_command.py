@@ -253,11 +253,20 @@ def test_labels_that_are_not_written_are_told_of(tmp_path: Path) -> None:
     spots = [Annotation([(100 * k, 200)], said=words) for k, words in enumerate(said)]
     path = write_sliderunner(tmp_path / "two.sqlite", spots, persons=["Ann", "Bob"])
     written = convert_points(path, tmp_path / "a.csv", SLIDE)
-    assert [note for note in written.notes if note.startswith("labels of Ann, Bob are not written")]
+    assert written.notes == ("holds AMF and NMF labels of 'Ann', 'Bob': name those who are experts with --raters",)
+    written = convert_points(path, tmp_path / "c.csv", SLIDE, raters=("Ann",))
+    not_written = "labels of {} are not written: a converted file holds AMF and NMF votes alone"
+    assert written.notes == (not_written.format("'Bob'"),)
     written = convert_points(path, tmp_path / "b.csv", SLIDE, raters=("Ann", "Bob"))
     assert not [note for note in written.notes if "not written" in note]
     votes = read_candidates(tmp_path / "b.csv", SLIDE).votes
     assert votes == {"Ann": ("AMF", "NMF", None), "Bob": ("NMF", None, "AMF")}
+    mitoses = write_sliderunner(
+        tmp_path / "no votes.sqlite", spots, persons=["Ann", "B\x1b"], classes=("Mitosis", "Cell")
+    )
+    for raters in (None, ("Ann", "B\x1b")):
+        written = convert_points(mitoses, tmp_path / "d.csv", SLIDE, raters=raters, overwrite=True)
+        assert written.notes == (not_written.format(r"'Ann', 'B\x1b'"),)
 
 
 def test_names_out_of_files_are_escaped_on_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

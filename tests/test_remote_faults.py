@@ -99,6 +99,25 @@ def test_a_signature_reaches_the_server_as_it_was_written(server: WebServer) -> 
     assert set(seen) == {"/a.tiff?Credential=AK%2F2026&Signature=a%2Bb%3D"}
 
 
+def test_what_a_user_configured_reaches_every_request(
+    server: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _serve_store(server, write_ome_zarr(tmp_path / "z.zarr", halves(SMALL)))
+    server.files |= {f"http://slides.invalid{path}": data for path, data in server.files.items()}  # so a proxy is asked
+    seen: list[tuple[str | None, str | None]] = []
+
+    def look(handler: Handler, _number: int) -> bool:
+        seen.append((handler.headers.get("X-Lab"), handler.headers.get("Accept-Encoding")))
+        return False
+
+    server.fault = look
+    monkeypatch.setitem(fsspec.config.conf, "http", {"proxy": server.address, "headers": {"X-Lab": "7"}})
+    assert np.array_equal(whole("http://slides.invalid/a.tiff"), PIXELS)
+    assert np.array_equal(whole("http://slides.invalid/z.zarr"), SMALL)
+    assert read_fingerprint("http://slides.invalid/z.zarr")
+    assert set(seen) == {("7", "identity")}
+
+
 def test_nothing_at_the_address(server: WebServer) -> None:
     line = refused(server.url("/missing.svs") + SECRETS, SlideNotFoundError)
     assert line == f"{server.url('/missing.svs')}: no such slide at this address; check it."
@@ -114,6 +133,15 @@ def test_a_file_that_goes_is_said_to_be_gone_by_its_fingerprint(server: WebServe
         with pytest.raises(SlideNotFoundError) as caught:
             _ = slide.fingerprint
     assert str(caught.value) == f"{server.url('/a.tiff')}: no such slide at this address; check it."
+
+
+def test_a_fingerprint_takes_two_requests_and_is_of_no_less_than_was_asked_for(server: WebServer) -> None:
+    server.files["/a.tiff"] += bytes(1 << 21)
+    assert read_fingerprint(server.url("/a.tiff"))
+    assert len(server.requests) == 2
+    server.fault = lambda handler, number: server.requests[number][1] != 0 and handler.answer(206, b"short")
+    with pytest.raises(SlideReadError, match=r"cannot be read after 3 tries: 5 of 1,048,576 bytes came"):
+        read_fingerprint(server.url("/a.tiff"))
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -231,8 +259,11 @@ def test_an_ome_zarr_of_a_web_server(server: WebServer, tmp_path: Path) -> None:
     first = read_fingerprint(url)
     with open_slide(url) as slide:
         assert slide.fingerprint == first
-    server.files["/z.zarr/2/0.0.0.0.0"] += b"\0"
-    assert read_fingerprint(url) != first
+    for key, more in (("2/0.0.0.0.0", b"\0"), ("0/.zattrs", b" "), (".zattrs", b" ")):
+        server.files[f"/z.zarr/{key}"] += more
+        changed = read_fingerprint(url)
+        assert changed != first
+        first = changed
 
 
 def test_a_chunk_that_cannot_be_had_is_no_white_tile(server: WebServer, tmp_path: Path) -> None:
@@ -333,7 +364,7 @@ def test_no_store_at_the_address(server: WebServer) -> None:
         ("s3://bucket/a.mrxs", "an MRXS slide, which is a file and a folder; copy it to a local disk first."),
         ("https://host/case/1.dcm?sig=1", "a DICOM slide, which is a folder of files; copy it to a local disk first."),
         ("https://host/", "names no file"),
-        ("zip://a.svs::https://me:s3cr3t@host/a.zip", "a file within another"),
+        ("zip://a.svs::https://me:s3cr3t@host/a.zip", "zip://a.svs::https://host/a.zip: an address that holds '::'"),
         ("simplecache::http://me:s3cr3t@host/a.svs", "a file within another"),
         ("nonsense://host/a.svs", "nonsense:// is no protocol that is known"),
         ("memory://kinds/a.bin", "a DICOM slide, which is a folder of files; copy it to a local disk first."),

@@ -295,6 +295,13 @@ class TestCohort:
         told = problems(verify(cohort.out))
         assert any(found in line for line in told), told
 
+    def test_what_a_killed_run_left_half_written_is_no_slide_of_its_own(self, cohort: Places) -> None:
+        told = warnings(verify(cohort.out))
+        shutil.copytree(cohort.folder("a"), cohort.out / ".wsiamf-a-abcdefgh")
+        left = verify(cohort.out)
+        assert [line.partition(":")[0] for line in problems(left)] == [".wsiamf-a-abcdefgh"]
+        assert warnings(left) == told
+
     @pytest.mark.parametrize("options", [None, ["min_score"]])
     def test_a_result_without_options(self, cohort: Places, options: Any) -> None:
         edit_record(cohort.folder("a"), lambda record: record.update(options=options))

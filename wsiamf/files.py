@@ -87,7 +87,7 @@ def output_errors(target: Path) -> Iterator[None]:
         raise
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(f"{target}: cannot be written: {reason}. Free or choose another place with --out.") from error
+        raise OutputError(f"{target}: cannot be written: {reason}. Free it, or choose another place.") from error
 
 
 @contextmanager
@@ -213,9 +213,9 @@ def _check_place(target: Path) -> None:
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        raise OutputError(f"{target}: cannot be written: {place} is not a folder. Choose another place with --out.")
+        raise OutputError(f"{target}: cannot be written: {place} is not a folder. Choose another place.")
     if not os.access(place, os.W_OK):
-        raise OutputError(f"{target}: cannot be written: {place} is read-only. Choose another place with --out.")
+        raise OutputError(f"{target}: cannot be written: {place} is read-only. Choose another place.")
 
 
 def _exchange(temporary: Path, target: Path) -> None:

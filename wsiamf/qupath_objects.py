@@ -74,9 +74,9 @@ def object_type(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> st
 
 
 def class_name(properties: Mapping[str, Any]) -> str | None:
-    """QuPath's name of the class, parts of a derived class joined by ``: ``; None where unclassified."""
+    """QuPath's name of the class, parts of a derived class joined by ``: ``; None where unclassified, or no text."""
     classification = properties.get("classification")
     if isinstance(classification, dict):
         names = classification.get("names")
         classification = ": ".join(map(str, names)) if isinstance(names, list) else classification.get("name")
-    return None if classification is None else str(classification).strip() or None
+    return classification.strip() or None if isinstance(classification, str) else None

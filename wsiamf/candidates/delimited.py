@@ -85,7 +85,7 @@ def read_delimited(path: Path, wanted: Sequence[str] | FindColumns) -> PointTabl
 
     Raises:
         CandidateError: Not UTF-8, empty, two columns of one wanted name, a row with more cells than the header, or rows
-            that are shorter than it by three million cells, and by as many as the file has bytes.
+            that leave out three million cells of the columns kept, and as many as the file has bytes.
     """
     cells_left = max(_MOST_MISSING, path.stat().st_size)
     lines = read_rows(path)
@@ -97,16 +97,18 @@ def read_delimited(path: Path, wanted: Sequence[str] | FindColumns) -> PointTabl
     targets = [(columns[name].append, place) for name, place in places.items()]
     n_rows = 0
     for n_rows, row in enumerate(lines, start=1):
-        if len(row) != len(header):
-            cells_left -= len(header) - len(row)
+        n_cells = len(row)
+        if n_cells > len(header):
+            _refuse_more(row, len(header), f"{path}: row {n_rows}")
+        elif n_cells < len(header):
+            cells_left -= sum(place >= n_cells for _, place in targets)
             if cells_left < 0:
                 raise CandidateError(
-                    f"{path}: its rows are far shorter than its header of {len(header):,} columns; take the columns out "
-                    "that no row fills."
+                    f"{path}: row {n_rows} and others before it are far shorter than the header of {len(header):,} columns; "
+                    "take the columns out that no row fills."
                 )
-            row = _fitted(row, len(header), f"{path}: row {n_rows}")  # noqa: PLW2901  # the same row, made to fit
         for append, place in targets:
-            append(row[place])
+            append(row[place] if place < n_cells else "")
     return PointTable(path=path, header=header, columns=columns, n_rows=n_rows)
 
 
@@ -142,10 +144,9 @@ def _separator(header: str) -> str:
     return max(_SEPARATORS, key=header.count)  # the first of equals: a comma
 
 
-def _fitted(row: list[str], n_columns: int, where: str) -> list[str]:
+def _refuse_more(row: list[str], n_columns: int, where: str) -> None:
     if any(cell.strip() for cell in row[n_columns:]):
         raise CandidateError(
             f"{where} has {len(row)} cells, the header {n_columns}; quote cells that hold the separator "
             "(decimal commas need another separator or points)."
         )
-    return (row + [""] * n_columns)[:n_columns]

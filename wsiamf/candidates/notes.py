@@ -21,6 +21,11 @@ def listed_faults(raw: RawPoints, faults: Mapping[int, str]) -> str:
     return text if len(faults) <= _LISTED else f"{text}; ..."
 
 
+def listed_names(names: Sequence[str]) -> str:
+    """The first few names that a file holds, quoted."""
+    return ", ".join(map(shown, names[:_LISTED])) + (", ..." if len(names) > _LISTED else "")
+
+
 def program_notes(programs: Sequence[str], row_word: str) -> list[str]:
     """Rows whose label a file says to be a program's, and which.
 
@@ -48,8 +53,8 @@ def _labelled_by(names: Sequence[str], row_word: str) -> str:
     named = Counter(name for name in names if name)
     if not named:
         return ""
-    first = ", ".join(shown(name) for name, _ in named.most_common(_LISTED)) + (", ..." if len(named) > _LISTED else "")
-    return f"{counted(named.total(), row_word)} labelled by {first}"
+    names = listed_names([name for name, _ in named.most_common()])
+    return f"{counted(named.total(), row_word)} labelled by {names}"
 
 
 def score_notes(raw: RawPoints, min_score: float | None) -> list[str]:

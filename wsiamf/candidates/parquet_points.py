@@ -51,17 +51,19 @@ def _table(path: Path) -> PointTable:
 
 def _read_table(path: Path) -> PointTable:
     with _arrow_errors(path):
-        schema = pq.read_schema(path)
+        metadata = pq.read_metadata(path)
+        schema = metadata.schema.to_arrow_schema()
         header = schema.names
         places = find_columns(header, path)
         wanted = {header[place]: schema.field(place).type for place in places.values()}
+        _check_size(path, metadata.num_rows, len(wanted))
         # as numbers of words, so that a word that comes often takes its memory once
-        file = pq.ParquetFile(path, read_dictionary=[name for name, kind in wanted.items() if _is_text(kind)])
-        _check_size(path, file.metadata.num_rows, len(wanted))
-        data = file.read(columns=sorted(wanted))
+        texts = [name for name, kind in wanted.items() if _is_text(kind)]
+        with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file:
+            data = file.read(columns=sorted(wanted))
     columns = {name: _column(name, data.column(header[place]), path) for name, place in places.items()}
     _check_texts(path, columns)
-    return PointTable(path=path, header=header, columns=columns, n_rows=file.metadata.num_rows)
+    return PointTable(path=path, header=header, columns=columns, n_rows=metadata.num_rows)
 
 
 def _check_size(path: Path, n_rows: int, n_columns: int) -> None:

@@ -33,6 +33,6 @@ def by_programs(raw: RawPoints, names: Sequence[str]) -> RawPoints:
     """
     programs = [name if is_own(name) else "" for name in names]
     by_person = raw.by_person & np.asarray([not program for program in programs], dtype=np.bool_)
-    strangers = [name if person and not is_own(name) else "" for name, person in zip(names, by_person, strict=True)]
+    strangers = [name if person else "" for name, person in zip(names, by_person, strict=True)]
     notes = (*raw.notes, *program_notes(programs, raw.row_word), *stranger_notes(strangers, raw.row_word))
     return replace(raw, by_person=by_person, notes=notes)

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from wsiamf.candidates.notes import listed_names
 from wsiamf.candidates.programs import is_own
 from wsiamf.candidates.raw import RawPoints
 from wsiamf.classes import AMF, NMF, canonical_label
@@ -78,7 +79,7 @@ def rater_notes(raw: RawPoints, raters: Sequence[str] | None) -> list[str]:
     voters = [name for name, labels in raw.person_labels.items() if any(map(_vote, set(labels))) and not is_own(name)]
     if not voters:
         return []
-    return [f"holds AMF and NMF labels of {', '.join(voters)}: name those who are experts with --raters"]
+    return [f"holds AMF and NMF labels of {listed_names(voters)}: name those who are experts with --raters"]
 
 
 def _vote(label: str | None) -> str | None:

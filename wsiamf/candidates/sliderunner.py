@@ -48,8 +48,7 @@ def _sniff(path: Path, head: bytes) -> bool:
 def _read(path: Path, slide: SlideLike) -> RawPoints:
     with opened_readonly(path) as connection:
         slides = _slides(connection, path)
-        figures, words = _annotations(connection, _uids_of(slides, slide.name, path))
-    check_persons(len(words.persons), len(figures), path)
+        figures, words = _annotations(connection, _uids_of(slides, slide.name, path), path)
     return _points(figures, slides, slide.frame.mpp, words)
 
 
@@ -71,8 +70,7 @@ class _Listed:
     def own(self, slide_name: str) -> Any:
         """The slide's annotations with their numbers, the classes' and persons' names, and who said what."""
         with opened_readonly(self.path) as connection:
-            figures, words = _annotations(connection, _uids_of(self.slides, slide_name, self.path))
-        check_persons(len(words.persons), len(figures), self.path)
+            figures, words = _annotations(connection, _uids_of(self.slides, slide_name, self.path), self.path)
         return {
             # As Python writes them: a damaged database holds bytes where numbers belong.
             "figures": [[one.uid, repr(one.kind), words.class_name(one.agreed), repr(one.vertices)] for one in figures],
@@ -87,12 +85,13 @@ def _slides(connection: Database, path: Path) -> dict[Any, str]:
     return {uid: str(name or "") for uid, name in select(connection, "Slides", ("uid", "filename"))}
 
 
-def _annotations(connection: Database, uids: Sequence[Any]) -> tuple[list[_Figure], _Words]:
+def _annotations(connection: Database, uids: Sequence[Any], path: Path) -> tuple[list[_Figure], _Words]:
     """What slides' annotations are, and what is said of them."""
     figures = _figures(connection, uids)
     _add_coordinates(connection, figures)
     classes = {uid: str(name) for uid, name in select(connection, "Classes", ("uid", "name")) if name is not None}
     words = _Words(classes, _persons(connection), _said(connection, figures))
+    check_persons(len(words.persons), len(figures), path)
     return list(figures.values()), words
 
 

@@ -16,6 +16,7 @@ from wsiamf.cohort.planning import read_plan
 from wsiamf.cohort.rows import DONE, FAILED, FEW_FIGURES, NO_CANDIDATES
 from wsiamf.cohort.slide_files import counts_of, read_json, regions_of
 from wsiamf.errors import CohortError
+from wsiamf.export.results import slide_folders
 from wsiamf.files import RUN_RECORD
 from wsiamf.predictions import read_predictions
 from wsiamf.screen.key import COMPUTED_BY, changed_parts
@@ -156,7 +157,7 @@ class _Side:
             self.names = [item.slide_id for item in items]
             self._unlisted = {item.slide_id for item in items if item.points is None}
         else:
-            self.names = sorted(path.parent.name for path in out.glob(f"*/{RUN_RECORD}"))
+            self.names = [folder.name for folder in slide_folders(out)]
             if not self.names:
                 raise CohortError(f"{out}: holds neither a cohort nor a slide's results; name the folder of --out.")
         self._known = set(self.names)

@@ -31,6 +31,7 @@ from wsiamf.cohort.slide_files import (
 from wsiamf.cohort.slide_inputs import Inputs
 from wsiamf.cohort.status import living_locks
 from wsiamf.errors import CohortError
+from wsiamf.export.results import slide_folders
 from wsiamf.files import RUN_RECORD, sha256_file
 from wsiamf.report import REPORT, made_from
 from wsiamf.screen.record import SCHEMA
@@ -62,7 +63,7 @@ def verify(out: Path, *, on_progress: OnProgress = lambda _done, _total: None) -
     if (out / RUN_RECORD).is_file():
         return list(_check_slide(out, out.absolute().name, inputs))
     plan = read_plan(places) if places.plan.exists() else None
-    standing = {path.parent.name for path in out.glob(f"*/{RUN_RECORD}")}
+    standing = {folder.name for folder in slide_folders(out)}
     if plan is None and not standing:
         raise CohortError(f"{out}: holds neither a cohort nor a slide's results; name the folder that --out named.")
     faults: list[Fault] = []

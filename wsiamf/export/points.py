@@ -16,11 +16,11 @@ from pyarrow import csv as pa_csv
 
 from wsiamf.candidates.columns import EXPERT_PREFIX
 from wsiamf.candidates.identity import candidate_ids
-from wsiamf.candidates.notes import listed_faults
+from wsiamf.candidates.notes import listed_faults, listed_names
 from wsiamf.candidates.placing import Placement, place
 from wsiamf.candidates.plain import persons
 from wsiamf.candidates.programs import is_own
-from wsiamf.candidates.raters import Votes, votes_of, with_persons
+from wsiamf.candidates.raters import Votes, rater_notes, votes_of, with_persons
 from wsiamf.candidates.raw import EVERY_SLIDE, RawPoints, SlideLike
 from wsiamf.candidates.reading import placement_of, read_points
 from wsiamf.classes import CLASS_COLORS
@@ -91,7 +91,7 @@ def convert_points(
     placement = placement_of(reader, raw, **placing)
     _check_slide(raw, slide, placement, path, out)
     votes = votes_of(raw, raters, path)
-    unwritten = _unwritten_notes(raw.person_labels or {}, votes)
+    unwritten = rater_notes(raw, raters) or _unwritten_notes(raw.person_labels or {}, votes)
     raw = replace(raw, person_labels=votes, ids=_ids(raw, slide, path))
     raw, notes = _usable(raw, slide, placement, path, skip=skip_bad_points)
     _writer(out)(raw, slide.frame, out)
@@ -103,8 +103,7 @@ def _unwritten_notes(labels: Mapping[str, Sequence[str | None]], votes: Votes) -
     left_out = [name for name, words in labels.items() if name not in votes and any(words) and not is_own(name)]
     if not left_out:
         return []
-    names = ", ".join(left_out)
-    return [f"labels of {names} are not written, only experts' AMF and NMF labels are: name experts with --raters"]
+    return [f"labels of {listed_names(left_out)} are not written: a converted file holds AMF and NMF votes alone"]
 
 
 def _check_slide(raw: RawPoints, slide: SlideLike, placement: Placement, path: Path, out: Path) -> None:

@@ -40,10 +40,6 @@ class RemoteRanges(ByteRanges):
         """A file object for what is read in many small pieces, such as a header; its blocks are kept for all of them."""
 
     @abstractmethod
-    def read_head(self, count: int) -> bytes:
-        """Its first bytes, which are kept."""
-
-    @abstractmethod
     def fingerprint(self) -> str:
         """``files.fingerprint`` of its bytes.
 

@@ -1,4 +1,7 @@
-"""The size that a JPEG stream states of itself, read without decoding it."""
+"""The size that a JPEG stream states of itself, read without decoding it.
+
+simplejpeg's reader of headers refuses streams of unusual subsampling (4:4:1, 3 to 1), which decoders take and allocate for.
+"""
 
 from __future__ import annotations
 

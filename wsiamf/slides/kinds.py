@@ -10,7 +10,7 @@ from wsiamf.errors import SlideNotFoundError, UnsupportedSlideError
 from wsiamf.slides.base import system_reason
 from wsiamf.slides.ome_tiff_slide import is_ome_tiff
 from wsiamf.slides.openslide_slide import openslide_vendor
-from wsiamf.slides.parts import dicom_slides, is_dicom, is_zarr
+from wsiamf.slides.parts import dicom_slides, dicom_unread_syntax, is_dicom, is_zarr
 from wsiamf.slides.picture_slide import picture_format
 from wsiamf.slides.tiff_layout import VENDOR_SUFFIXES
 
@@ -46,10 +46,9 @@ def slide_kind(path: Path) -> Kind:
     if is_dicom(path):
         return Kind.DICOM
     vendor = openslide_vendor(path)
+    # a .mrxs is a JPEG too, so this comes before pictures
     if vendor not in (None, GENERIC_TIFF):
-        return (
-            Kind.APERIO if vendor == "aperio" else Kind.VENDOR
-        )  # a .mrxs is a JPEG too, so this comes before pictures
+        return Kind.APERIO if vendor == "aperio" else Kind.VENDOR
     if vendor is None:
         _refuse_incomplete_vendors(path)
     if picture_format(path):
@@ -67,7 +66,9 @@ def series_of_folder(folder: Path) -> tuple[str, list[Path]]:
     """
     try:
         found = dicom_slides(folder)
-        n_others = sum(file.is_file() and is_dicom(file) for file in folder.iterdir()) if not found else 0
+        others = sorted(file for file in folder.iterdir() if file.is_file() and is_dicom(file)) if not found else []
+        unread = next((file for file in others if dicom_unread_syntax(file) is not None), None)
+        reason = None if unread is None else no_dicom_slide(unread)
     except OSError as error:
         raise UnsupportedSlideError(f"{folder}: cannot be read: {system_reason(folder, error)}.") from error
     if len(found) == 1:
@@ -77,14 +78,30 @@ def series_of_folder(folder: Path) -> tuple[str, list[Path]]:
         raise UnsupportedSlideError(
             f"{folder}: holds {len(found)} DICOM series of slides; name one file of the one you mean: {listed}."
         )
-    if n_others:
+    if reason is not None:  # of a file that may well be the slide
+        raise UnsupportedSlideError(reason)
+    if others:
         raise UnsupportedSlideError(
-            f"{folder}: holds {n_others} DICOM files, none of them a whole-slide image (VL Whole Slide Microscopy)."
+            f"{folder}: holds {len(others)} DICOM files, none of them a whole-slide image (VL Whole Slide Microscopy)."
         )
     raise UnsupportedSlideError(
         f"{folder}: a folder, not a slide; name the .mrxs file beside it, an OME-Zarr folder, or a folder that holds one "
         "DICOM series."
     )
+
+
+def no_dicom_slide(path: Path) -> str:
+    """Why a DICOM file is taken for no slide.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if (syntax := dicom_unread_syntax(path)) is not None:
+        return (
+            f"{path}: a DICOM file in {syntax}, a transfer syntax whose header is not read; write it in Explicit VR Little "
+            "Endian (`dcmconv +te`)."
+        )
+    return f"{path}: a DICOM file, but no whole-slide image (VL Whole Slide Microscopy); name one of those."
 
 
 def check_is_file(path: Path) -> None:
@@ -95,10 +112,8 @@ def check_is_file(path: Path) -> None:
         UnsupportedSlideError: It cannot be read.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise UnsupportedSlideError(
-                f"{path}: is not a plain file; name the slide itself."
-            )  # a pipe would be waited for
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise UnsupportedSlideError(f"{path}: is not a plain file; name the slide itself.")
         with path.open("rb"):
             pass
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -12,14 +12,13 @@ from wsiamf.addresses import Url, parse_address
 from wsiamf.errors import SlideError, SlideReadError, UnsupportedSlideError
 from wsiamf.slides.base import system_reason
 from wsiamf.slides.interface import Slide
-from wsiamf.slides.kinds import GENERIC_TIFF, Kind, check_is_file, series_of_folder, slide_kind
+from wsiamf.slides.kinds import GENERIC_TIFF, Kind, check_is_file, no_dicom_slide, series_of_folder, slide_kind
 from wsiamf.slides.ome_tiff_slide import OmeTiffSlide
 from wsiamf.slides.openslide_slide import OpenSlideSlide, openslide_vendor
 from wsiamf.slides.parts import (
     OME_ZARR,
     SERIES_KEY,
     dicom_series,
-    dicom_unread_syntax,
     is_zarr,
     slide_fingerprint,
     slide_parts,
@@ -134,7 +133,7 @@ def _open_dicom(path: Path, given: Resolution | None) -> Slide:
         _, files = series_of_folder(path)
         return _open_series(path, files[0], lambda: files, given)
     if (series := dicom_series(path)) is None:
-        raise UnsupportedSlideError(_no_dicom_slide(path))
+        raise UnsupportedSlideError(no_dicom_slide(path))
     return _open_series(path, path, lambda: slide_parts(path, "dicom", {SERIES_KEY: series}), given)
 
 
@@ -144,15 +143,6 @@ def _open_series(path: Path, file: Path, files: Callable[[], Sequence[Path]], gi
         return OpenSlideSlide(path, given, file=file)
     except UnsupportedSlideError as error:
         return WsiDicomSlide(path, files(), " ".join(str(error.__cause__).split()), given)
-
-
-def _no_dicom_slide(path: Path) -> str:
-    if (syntax := dicom_unread_syntax(path)) is not None:
-        return (
-            f"{path}: a DICOM file in {syntax}, a transfer syntax whose header is not read; write it in Explicit VR Little "
-            "Endian (`dcmconv +te`)."
-        )
-    return f"{path}: a DICOM file, but no whole-slide image (VL Whole Slide Microscopy); name one of those."
 
 
 _OPENERS: Final[Mapping[Kind, Callable[[Path, Resolution | None], Slide]]] = {

@@ -7,10 +7,12 @@ from typing import Final
 
 from wsiamf.addresses import Url
 from wsiamf.errors import SlideError, UnsupportedSlideError
+from wsiamf.files import fingerprint_of_ends
 from wsiamf.slides.byte_ranges import RemoteRanges
+from wsiamf.slides.dicom_head import starts_dicom
 from wsiamf.slides.interface import Slide
 from wsiamf.slides.ome_tiff_slide import OmeTiffSlide
-from wsiamf.slides.remote_file import EXTRA, RemoteFile, refuse_protocol
+from wsiamf.slides.remote_file import EXTRA, RemoteFile, ends, file_system, refuse_protocol, tried
 from wsiamf.slides.remote_zarr import SUFFIX as ZARR_SUFFIX
 from wsiamf.slides.remote_zarr import open_remote_zarr, remote_zarr_fingerprint
 from wsiamf.slides.resolution import Resolution
@@ -29,8 +31,7 @@ _LOCAL_ONLY: Final = {
 }
 _COPY: Final = "copy it to a local disk first"
 _TIFF_STARTS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_DICOM_MARK: Final = slice(128, 132)
-_HEAD: Final = 132
+_TIFF_START_BYTES: Final = 4
 
 
 def open_remote(url: Url, given: Resolution | None) -> Slide:
@@ -75,7 +76,10 @@ def _open_tiff(remote: RemoteRanges, given: Resolution | None) -> Slide:
 def remote_fingerprint(url: Url) -> str:
     """``Slide.fingerprint`` of the slide at an address, without opening it; errors as of ``open_remote``."""
     refuse_unreadable(url)
-    return remote_zarr_fingerprint(url) if url.suffix.lower() == ZARR_SUFFIX else RemoteFile(url).fingerprint()
+    if url.suffix.lower() == ZARR_SUFFIX:
+        return remote_zarr_fingerprint(url)
+    fs, path = file_system(url)
+    return fingerprint_of_ends([tried(url, "read", lambda: ends(url, fs, path))])
 
 
 def _open_vendors(remote: RemoteRanges, given: Resolution | None) -> Slide:
@@ -97,10 +101,9 @@ def refuse_unreadable(url: Url) -> None:
 
 
 def _refuse_no_tiff(remote: RemoteRanges) -> None:
-    head = remote.read_head(_HEAD)
-    if head[_DICOM_MARK] == b"DICM":
+    if starts_dicom(remote.stream()):
         raise UnsupportedSlideError(f"{remote.url}: {_LOCAL_ONLY['.dcm']}; {_COPY}.")
-    if not head.startswith(_TIFF_STARTS):
+    if not remote.stream().read(_TIFF_START_BYTES).startswith(_TIFF_STARTS):
         raise UnsupportedSlideError(
             f"{remote.url}: no TIFF, and of other kinds only OME-Zarr (a name that ends in .zarr) is read from an address; "
             f"check it, or {_COPY}."

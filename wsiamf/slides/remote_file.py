@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import fsspec
 from fsspec.asyn import AsyncFileSystem, sync
+from fsspec.config import apply_config
 from fsspec.spec import AbstractBufferedFile
 
 from wsiamf.addresses import Url
@@ -80,7 +81,8 @@ class RemoteFile(RemoteRanges):
         self._turns = BoundedSemaphore(AT_ONCE)
         self._lost: SlideError | None = None
         self.fs, self.path = file_system(url)
-        self._size = self._try("opened", self._find)
+        self._size, head = tried(url, "opened", lambda: size_and_head(url, self.fs, self.path, _BLOCK))
+        self._blocks.put(head)
 
     @property
     def url(self) -> Url:
@@ -107,7 +109,7 @@ class RemoteFile(RemoteRanges):
 
     def _read_anew(self, start: int, end: int) -> bytes:
         end = min(end, self._size)
-        return self._try("read", lambda: self._fetch(start, end)) if start < end else b""
+        return tried(self._url, "read", lambda: self._fetch(start, end)) if start < end else b""
 
     def raise_lost(self) -> None:
         """Raise if a kept reading failed since the last call: what parses a header may pass over it."""
@@ -118,39 +120,14 @@ class RemoteFile(RemoteRanges):
     def stream(self) -> BinaryIO:
         return cast(BinaryIO, _Stream(self))
 
-    def read_head(self, count: int) -> bytes:
-        return self.read_kept(0, count)
-
     def fingerprint(self) -> str:
         head = self.read_kept(0, FINGERPRINT_END)
         tail = self.read_kept(max(0, self._size - FINGERPRINT_END), self._size)
         return fingerprint_of_ends([(self._size, head, tail)])
 
-    def _find(self) -> int:
-        """Bytes in all; of a web server's file the first block as well, since one request gives both."""
-        if self._url.protocol in WEB:
-            size, data = _wait(self.fs, _head, self.fs, self.path, _BLOCK)
-            self._blocks.put(data)
-            return int(size)
-        info = _info(self.fs, self.path)
-        if info["type"] != "file":
-            raise IsADirectoryError("it is a folder")
-        return int(info["size"])
-
     def _fetch(self, start: int, end: int) -> bytes:
         with self._turns:
-            if self._url.protocol in WEB:
-                data = bytes(_wait(self.fs, _range, self.fs, self.path, start, end))
-            else:
-                data = fetch(self.fs, self.path, start, end)
-        if len(data) > end - start:
-            raise NoRangesError
-        if len(data) < end - start:
-            raise _ShortError(f"{len(data):,} of {end - start:,} bytes came")
-        return data
-
-    def _try(self, done: str, work: Callable[[], T]) -> T:
-        return tried(self._url, done, work)
+            return fetch_range(self._url, self.fs, self.path, start, end)
 
 
 def refuse_protocol(url: Url) -> None:
@@ -161,8 +138,8 @@ def refuse_protocol(url: Url) -> None:
     """
     if "::" in url.full:
         raise UnsupportedSlideError(
-            f"{url.protocol.partition('::')[0]}://...: an address that holds '::' (a file within another, such as in an "
-            "archive, or a host without a name) is not read; unpack the slide, or name its host."
+            f"{url}: an address that holds '::' (a file within another, such as in an archive, or a host without a name) "
+            "is not read; rename or unpack it, or name its host."
         )
     with _worded(url):
         fsspec.get_filesystem_class(url.protocol)
@@ -250,10 +227,12 @@ def options(url: Url) -> dict[str, Any]:
     """What the file system of a protocol is made with; users set the rest by fsspec's and the stores' own configuration."""
     if url.protocol not in WEB:
         return {}
+    configured = apply_config(fsspec.get_filesystem_class(url.protocol), {})  # which what is given replaces, key by key
     return {
         "encoded": "%" in url.full,  # a signature must reach the server as it was written
-        "headers": {"Accept-Encoding": "identity"},  # ranges are of the file, not of what it is packed into
-        "client_kwargs": {"trust_env": True},  # proxies
+        # ranges are of the file, not of what it is packed into
+        "headers": {**configured.get("headers", {}), "Accept-Encoding": "identity"},
+        "client_kwargs": {"trust_env": True, **configured.get("client_kwargs", {})},  # proxies
     }
 
 
@@ -264,9 +243,7 @@ async def _head(fs: Any, path: str, count: int) -> tuple[int, bytes]:
         if total is None:
             raise NoRangesError
         size, data = int(total[1]), await _body(response, count)
-    if len(data) != min(size, count):
-        raise _ShortError(f"{len(data):,} of {min(size, count):,} bytes came")
-    return size, data
+    return size, _complete(data, min(size, count))
 
 
 async def _range(fs: Any, path: str, start: int, end: int) -> bytes:
@@ -280,7 +257,7 @@ async def _asked(fs: Any, path: str, start: int, end: int) -> AsyncIterator[Any]
     """A web server's answer that is a part of the file."""
     session = await fs.set_session()
     headers = {**fs.kwargs.get("headers", {}), "Range": f"bytes={start}-{end - 1}"}
-    async with session.get(fs.encode_url(path), headers=headers) as response:
+    async with session.get(fs.encode_url(path), **{**fs.kwargs, "headers": headers}) as response:
         response.raise_for_status()
         if response.status != _PARTIAL:
             raise NoRangesError
@@ -297,44 +274,63 @@ async def _body(response: Any, count: int) -> bytes:
     return bytes(data)
 
 
-def fetch(fs: Any, path: str, start: int | None = None, end: int | None = None) -> bytes:
-    """Bytes of an object, all where no range is given; what fails is the file system's own error, or a ``TimeoutError``."""
-    if start is not None and start == end:
+def _complete(data: bytes, count: int) -> bytes:
+    """What came of a range, where it is all of it and no more."""
+    if len(data) > count:
+        raise NoRangesError
+    if len(data) < count:
+        raise _ShortError(f"{len(data):,} of {count:,} bytes came")
+    return data
+
+
+def fetch(fs: Any, path: str) -> bytes:
+    """All of an object; what fails is the file system's own error, or a ``TimeoutError``."""
+    return bytes(_call(fs, "cat_file", path))
+
+
+def fetch_range(url: Url, fs: Any, path: str, start: int, end: int) -> bytes:
+    """A range that an object has; fails as ``fetch``, and where more or fewer bytes come."""
+    if start == end:
         return b""
-    if _is_async(fs):
-        return bytes(_wait(fs, fs._cat_file, path, start=start, end=end))
-    return bytes(fs.cat_file(path, start=start, end=end))
+    is_web = url.protocol in WEB
+    data = _wait(fs, _range, fs, path, start, end) if is_web else _call(fs, "cat_file", path, start=start, end=end)
+    return _complete(bytes(data), end - start)
 
 
-def ends(url: Url, fs: Any, path: str, size: int | None) -> tuple[int, bytes, bytes]:
-    """Size of an object, its first and its last ``FINGERPRINT_END`` bytes; fails as ``fetch``.
+def size_and_head(url: Url, fs: Any, path: str, count: int) -> tuple[int, bytes]:
+    """Size of an object and its first ``count`` bytes, in one request to a web server; fails as ``fetch_range``.
 
     Raises:
-        NoRangesError: Its server serves no parts of files.
+        IsADirectoryError: It is a folder.
     """
-    is_web = url.protocol in WEB
-    if is_web:
-        size, head = _wait(fs, _head, fs, path, FINGERPRINT_END)
+    if url.protocol in WEB:
+        size, data = _wait(fs, _head, fs, path, count)
+        return int(size), data
+    info = _call(fs, "info", path)
+    if info["type"] != "file":
+        raise IsADirectoryError("it is a folder")
+    return int(info["size"]), fetch_range(url, fs, path, 0, min(int(info["size"]), count))
+
+
+def ends(url: Url, fs: Any, path: str, size: int | None = None) -> tuple[int, bytes, bytes]:
+    """Size of an object (looked up unless given), its first and its last ``FINGERPRINT_END`` bytes; fails as the above."""
+    if size is None:
+        size, head = size_and_head(url, fs, path, FINGERPRINT_END)
     else:
-        size = int(_info(fs, path)["size"]) if size is None else size
-        head = fetch(fs, path, 0, min(size, FINGERPRINT_END))
-    if size <= FINGERPRINT_END:
-        return size, head, head
-    start = size - FINGERPRINT_END
-    return size, head, _wait(fs, _range, fs, path, start, size) if is_web else fetch(fs, path, start, size)
+        head = fetch_range(url, fs, path, 0, min(size, FINGERPRINT_END))
+    return size, head, head if len(head) == size else fetch_range(url, fs, path, size - len(head), size)
 
 
-def _info(fs: Any, path: str) -> Any:
-    return _wait(fs, fs._info, path) if _is_async(fs) else fs.info(path)
+def _call(fs: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    """What a method of a file system gives, waited for no longer than ``TIMEOUT_S`` where that is possible."""
+    if isinstance(fs, AsyncFileSystem):
+        return _wait(fs, getattr(fs, f"_{name}"), *args, **kwargs)
+    return getattr(fs, name)(*args, **kwargs)
 
 
 def _wait(fs: Any, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """What a coroutine of a file system gives, or a ``TimeoutError``."""
     return sync(fs.loop, work, *args, timeout=TIMEOUT_S, **kwargs)
-
-
-def _is_async(fs: Any) -> bool:
-    return isinstance(fs, AsyncFileSystem)
 
 
 def may_pass(error: Exception) -> bool:

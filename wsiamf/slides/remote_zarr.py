@@ -39,8 +39,8 @@ from wsiamf.slides.zarr_slide import OpenGroup, ZarrSlide, open_levels
 SUFFIX: Final = ".zarr"
 _ROOT_METADATA: Final = (("zarr.json", 3), (".zgroup", 2))
 _GROUP_METADATA: Final = {2: (".zgroup", ".zattrs"), 3: ("zarr.json",)}
-_ARRAY_METADATA: Final = {2: (".zarray",), 3: ("zarr.json",)}
-_METADATA: Final = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray"})
+_ARRAY_METADATA: Final = {2: (".zarray", ".zattrs"), 3: ("zarr.json",)}
+_METADATA: Final = frozenset(name for names in (*_GROUP_METADATA.values(), *_ARRAY_METADATA.values()) for name in names)
 _CHUNKS_READ: Final = 64
 
 

@@ -28,4 +28,4 @@ def new_database(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
             connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
-        raise OutputError(f"{path}: cannot be written: {error}. Free or choose another place with --out.") from error
+        raise OutputError(f"{path}: cannot be written: {error}. Free it, or choose another place.") from error
