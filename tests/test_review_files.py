@@ -146,11 +146,18 @@ def test_apply_writes_beside_the_originals_and_counts_what_was_answered(
     assert len(set(drawn["inclusion_probability"])) == 1
 
 
-def test_an_adjudicator_may_be_named_before_she_has_answered(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_adjudicator_may_be_named_before_she_has_answered(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_sample(out)
     assert run(["review", "worklist", str(out), "--review-budget", "20"]) == 0
     answer_worklist(out, "ann")
     assert run(["review", "apply", str(out), "--adjudicator", "cara"]) == 0
-    assert "cara, who adjudicates, has not answered yet" in capsys.readouterr().err
+    told = "cara, who adjudicates, has not answered yet; there are answers of ann\n"
+    assert capsys.readouterr().err.count(told) == 1
+    export = ["review", "export", str(out), "--format", "manifest", "--to", str(tmp_path / "labels")]
+    assert run([*export, "--adjudicator", "cara"]) == 0
+    assert told in capsys.readouterr().err
     answer_worklist(out, "cara")
     assert run(["review", "apply", str(out), "--adjudicator", "cara"]) == 0
     assert "cara" not in capsys.readouterr().err

@@ -137,7 +137,7 @@ def _head(review: Review, adjudicator: str | None) -> dict[str, Any]:
         "adjudicator": adjudicator,
         "n_unattached": len(review.settled.unattached),
         "n_added_near_a_candidate": int(review.settled.table["near_um"].notna().sum()),
-        "warnings": _warnings(review, adjudicator, readers),
+        "warnings": _warnings(review),
     }
 
 
@@ -151,10 +151,8 @@ def _check_names(review: Review) -> None:
             )
 
 
-def _warnings(review: Review, adjudicator: str | None, readers: Collection[str]) -> list[str]:
+def _warnings(review: Review) -> list[str]:
     warnings = []
-    if adjudicator is not None and adjudicator not in readers:
-        warnings.append(f"{adjudicator}, who adjudicates, has not answered yet")
     if n := len(review.settled.unattached):
         warnings.append(f"{n} answers are about no figure of these results; {UNATTACHED} lists them")
     if n := int(review.settled.table["near_um"].notna().sum()):
