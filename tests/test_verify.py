@@ -93,6 +93,12 @@ def edit_record(folder: Path, change: Callable[[dict[str, Any]], object]) -> Non
     path.write_text(json.dumps(record))
 
 
+def of_algorithm_2(record: dict[str, Any]) -> None:
+    """As that version wrote it, which kept every option in the key."""
+    record["algorithm_version"] = record["key"]["algorithm_version"] = 2
+    record["key"]["options"] = record["options"]
+
+
 def edit_summary(folder: Path, **changes: Any) -> None:
     path = folder / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
@@ -325,6 +331,14 @@ class TestCohort:
     def test_a_result_of_another_model_rates_or_algorithm_is_warned_of(self, cohort: Places, other: str) -> None:
         edit_record(cohort.folder("a"), lambda record: record["key"].update({other: "other"}))
         assert any(line.startswith("a: the result was made with") for line in warnings(verify(cohort.out)))
+
+    def test_whole_results_of_an_older_algorithm_are_to_be_run_again_and_nothing_else(self, cohort: Places) -> None:
+        for name in "ab":
+            edit_record(cohort.folder(name), of_algorithm_2)
+        told = verify(cohort.out)
+        assert problems(told) == []
+        another = "the result was made with another version of wsiamf's algorithm; run again"
+        assert f"2 slides, the first a: {another}" in warnings(told)
 
     def test_tables_of_older_versions_are_warned_of(self, cohort: Places) -> None:
         cohort.collected.unlink()

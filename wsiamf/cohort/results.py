@@ -13,7 +13,7 @@ from wsiamf.cohort.places import Places
 from wsiamf.cohort.planning import Plan
 from wsiamf.errors import BundleError, ConfigError
 from wsiamf.files import dump_json, sha256_bytes
-from wsiamf.screen.key import ALGORITHM_VERSION, key_options
+from wsiamf.screen.key import ALGORITHM_VERSION, comparable_key, key_options
 from wsiamf.spec import load_error_rates
 
 PREDICTIONS: Final = "predictions.parquet"
@@ -22,12 +22,13 @@ NOT_SCREENED: Final = "not_screened"
 DAMAGED: Final = "damaged"
 """Kinds of failure beside the engine's ``error``, ``crash`` and ``timeout``."""
 
-_WORDS: Final = {
-    "algorithm_version": "this version of wsiamf",
-    "options": "these options",
-    "model": "this model",
-    "error_rates": "these error rates",
+OTHER: Final = {
+    "algorithm_version": "another version of wsiamf's algorithm",
+    "options": "other options than the plan's",
+    "model": "another model than the plan's",
+    "error_rates": "other error rates than the plan's",
 }
+"""What a result was made with, by the part that ``PlannedResults.differing_part`` names."""
 _RECORD_FIELDS: Final = (
     *("key", "wsiamf", "algorithm_version", "versions", "slide", "reading", "model"),
     *("backend", "precision", "device_class", "warnings", "times"),
@@ -93,7 +94,7 @@ class PlannedResults:
         if not (folder / PREDICTIONS).is_file():
             return Failure(DAMAGED, f"{item.slide_id}/{PREDICTIONS}: missing; remove the folder and run again")
         if other := self.differing_part(item, record["key"]):
-            return Failure(NOT_SCREENED, f"not screened yet with {_WORDS[other]}")
+            return Failure(NOT_SCREENED, f"not screened yet: its result was made with {OTHER[other]}")
         return Result(record, summary, folder / PREDICTIONS)
 
     def differing_part(self, item: Item, key: dict[str, Any]) -> str | None:
@@ -104,12 +105,13 @@ class PlannedResults:
             key: As ``run.json`` holds it.
 
         Returns:
-            ``options``, ``algorithm_version``, ``model`` or ``error_rates``, the first that differs; None where none does.
+            ``algorithm_version``, ``options``, ``model`` or ``error_rates``, the first that differs; None where none does.
         """
         own = {"mpp": item.mpp} if item.mpp is not None else {}
         options = key_options({**self._plan.options, **own})
-        asked = {"options": options, "algorithm_version": ALGORITHM_VERSION, **self._asked}
-        return next((name for name, value in asked.items() if key.get(name) != value), None)
+        asked = {"algorithm_version": ALGORITHM_VERSION, "options": options, **self._asked}
+        recorded = comparable_key(key)
+        return next((name for name, value in asked.items() if recorded.get(name) != value), None)
 
     def _recorded(self, item: Item) -> Failure | None:
         path = self._places.failure(item.slide_id)

@@ -20,7 +20,7 @@ from wsiamf.errors import WsiamfError
 from wsiamf.export.rows import counted_positions, hard_positions
 from wsiamf.files import RUN_RECORD, sha256_file
 from wsiamf.predictions import read_predictions
-from wsiamf.screen.key import key_options
+from wsiamf.screen.key import comparable_key, key_options
 from wsiamf.screen.record import SCHEMA
 
 _TABLES: Final = ("predictions.csv", "predictions.parquet", "hard_cases.csv")
@@ -74,6 +74,7 @@ def check_record(record: Record | None, where: str) -> Faults:
     if not isinstance(key, dict):
         yield warning(where, f"{RUN_RECORD} holds no key: written by an older version")
         return
+    key = comparable_key(key)
     for part, path in _SAME_IN_KEY.items():
         stated = _at(record, path)
         if part == "options":

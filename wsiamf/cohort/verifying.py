@@ -16,7 +16,7 @@ from wsiamf.cohort.items import Item
 from wsiamf.cohort.parts import made_of
 from wsiamf.cohort.places import STATE_FOLDER, Places
 from wsiamf.cohort.planning import Plan, read_plan
-from wsiamf.cohort.results import Failure, PlannedResults
+from wsiamf.cohort.results import OTHER, Failure, PlannedResults
 from wsiamf.cohort.rows import COLUMNS, FAILED, Row, failed_row, result_row, unlisted_row
 from wsiamf.cohort.slide_files import (
     check_files,
@@ -36,12 +36,6 @@ from wsiamf.report import REPORT, made_from
 from wsiamf.screen.record import SCHEMA
 
 _LEFTOVER: Final = ".wsiamf-"
-_OTHER: Final = {
-    "options": "other options than the plan's",
-    "algorithm_version": "another version of wsiamf's algorithm",
-    "model": "another model than the plan's",
-    "error_rates": "other error rates than the plan's",
-}
 
 OnProgress = Callable[[int, int], None]
 
@@ -118,6 +112,8 @@ class _Cohort:
         self._places = places
         self._standing = standing
         self._results = PlannedResults(plan, places)
+        self._outdated: set[str] = set()
+        """Slides to run again: ``collect`` would take their rows out of the tables."""
         self._digests: dict[str, str] = {}
         """Of the results that stand: what their parts of ``predictions/`` should be made of."""
 
@@ -153,7 +149,8 @@ class _Cohort:
             record = read_json(self._places.record(item.slide_id)) or {}
             key = record.get("key")
             if isinstance(key, dict) and (part := self._results.differing_part(item, key)):
-                yield warning(item.slide_id, f"the result was made with {_OTHER[part]}; run again")
+                self._outdated.add(item.slide_id)
+                yield warning(item.slide_id, f"the result was made with {OTHER[part]}; run again")
             if bool(record.get("named_regions")) != (item.regions is not None):
                 yield warning(item.slide_id, "named regions were given to the result or to the plan alone; run again")
         for path in sorted(self._places.failures.glob("*.json")):
@@ -169,7 +166,7 @@ class _Cohort:
             yield problem("cohort.csv", f"has {len(found)} rows, the plan {len(due)} slides{named}; collect again")
         items = {item.slide_id: item for item in self._plan.items}
         for row in rows:
-            if item := items.get(row["slide_id"]):
+            if (item := items.get(row["slide_id"])) and item.slide_id not in self._outdated:
                 yield from self._check_row(item, row)
 
     def _check_row(self, item: Item, row: dict[str, Any]) -> Faults:
