@@ -27,6 +27,7 @@ from wsiamf.review.figures import load_figures
 from wsiamf.review.loading import load_review
 from wsiamf.review.worklist_files import read_worklist, redraw_command
 from wsiamf.training.labels import read_labelled_set
+from wsiamf.training.readers.label_table import LabelTable
 from wsiamf.training.recalibration.representative import check_equal_chances, picked_as_hard
 
 A, N, X, U = Answer.AMF, Answer.NMF, Answer.NOT_MITOSIS, Answer.CANNOT_TELL
@@ -277,9 +278,10 @@ def test_labels_are_read_back_by_training_and_calibration(
     ratio = random["weight"].mean() / certain["weight"].mean()
     assert ratio == pytest.approx(1 / random["inclusion_probability"].iloc[0], rel=1e-4)
     assert (crops.crops_NSS3.shape[1:], crops.crops_NSS3.std() > 5) == ((128, 128, 3), True)
-    assert picked_as_hard(target / "labels.csv") == {}
+    exported = LabelTable.read(target / "labels.csv", ["file"])
+    assert picked_as_hard(exported) == {}
     with pytest.raises(TrainingError, match="--random-only"):
-        check_equal_chances(target / "labels.csv")
+        check_equal_chances(exported)
     added = table[table["kind"] == "added"]
     assert len(added) == 1
     assert added["inclusion_probability"].isna().all()
@@ -294,7 +296,7 @@ def test_labels_are_read_back_by_training_and_calibration(
     assert len(set(rows["inclusion_probability"])) == 1
     assert rows["weight"].tolist() == [1.0] * len(rows)
 
-    check_equal_chances(tmp_path / "midog" / "labels.csv")
+    check_equal_chances(LabelTable.read(tmp_path / "midog" / "labels.csv", ["filename"]))
 
     assert run(["review", "export", str(out), *options]) == 1
     assert "--overwrite" in capsys.readouterr().err
