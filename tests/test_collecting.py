@@ -178,7 +178,7 @@ class TestFailures:
         write_plan(places, [item])
         write_result(places, item, 5, 25, key=made_record(item)["key"] | changes)
         collect(places)
-        assert failures_csv(places)["reason"].tolist() == [f"not screened yet: its result was made with {said}"]
+        assert failures_csv(places)["reason"].tolist() == [f"its result was made with {said}; run again"]
         assert list((places.out / "predictions").iterdir()) == []
 
     def test_the_rows_own_mpp_and_the_users_error_rates_are_in_the_plan(self, places: Places, tmp_path: Path) -> None:

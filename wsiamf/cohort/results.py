@@ -22,13 +22,16 @@ NOT_SCREENED: Final = "not_screened"
 DAMAGED: Final = "damaged"
 """Kinds of failure beside the engine's ``error``, ``crash`` and ``timeout``."""
 
-OTHER: Final = {
+MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading fields out of a damaged result raises."""
+
+_OTHER: Final = {
     "algorithm_version": "another version of wsiamf's algorithm",
     "options": "other options than the plan's",
     "model": "another model than the plan's",
     "error_rates": "other error rates than the plan's",
 }
-"""What a result was made with, by the part that ``PlannedResults.differing_part`` names."""
+"""By the part that ``PlannedResults.differing_part`` names."""
 _RECORD_FIELDS: Final = (
     *("key", "wsiamf", "algorithm_version", "versions", "slide", "reading", "model"),
     *("backend", "precision", "device_class", "warnings", "times"),
@@ -87,14 +90,14 @@ class PlannedResults:
         if not self._places.record(item.slide_id).is_file():
             return Failure(NOT_SCREENED, "not screened yet")
         try:
-            record = _read_object(self._places.record(item.slide_id), _RECORD_FIELDS)
+            record = _read_record(self._places.record(item.slide_id))
             summary = _read_object(folder / SUMMARY, _SUMMARY_FIELDS)
         except ValueError as error:
             return Failure(DAMAGED, f"{error}; remove the folder and run again")
         if not (folder / PREDICTIONS).is_file():
             return Failure(DAMAGED, f"{item.slide_id}/{PREDICTIONS}: missing; remove the folder and run again")
         if other := self.differing_part(item, record["key"]):
-            return Failure(NOT_SCREENED, f"not screened yet: its result was made with {OTHER[other]}")
+            return Failure(NOT_SCREENED, f"its result was made with {_OTHER[other]}; run again")
         return Result(record, summary, folder / PREDICTIONS)
 
     def differing_part(self, item: Item, key: dict[str, Any]) -> str | None:
@@ -119,9 +122,10 @@ class PlannedResults:
             return None
         try:
             stated = _read_object(path, ("kind", "reason", "attempts"))
-        except ValueError:
+            attempts = int(stated["attempts"])
+        except (TypeError, ValueError, OverflowError):
             return None
-        return Failure(str(stated["kind"]), self._without_paths(item, str(stated["reason"])), int(stated["attempts"]))
+        return Failure(str(stated["kind"]), self._without_paths(item, str(stated["reason"])), attempts)
 
     def _without_paths(self, item: Item, reason: str) -> str:
         """A reason that names files, not where they are: tables and pages are made to be shared."""
@@ -146,6 +150,14 @@ def _error_rates_part(plan: Plan) -> dict[str, Any]:
         return {"error_rates": load_error_rates(Path(plan.error_rates)).model_dump(mode="json")}
     except ConfigError:
         return {}
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """A ``run.json``, or a ``ValueError`` that names the file."""
+    record = _read_object(path, _RECORD_FIELDS)
+    if not isinstance(record["key"], dict):
+        raise ValueError(f"{path.parent.name}/{path.name}: its key is none")
+    return record
 
 
 def _read_object(path: Path, needed: tuple[str, ...]) -> dict[str, Any]:
