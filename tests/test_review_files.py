@@ -87,6 +87,23 @@ def test_worklist_is_written_extended_and_never_quietly_replaced(out: Path, caps
     assert "was changed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed", -1), ("seed", "x"), ("seed", float("inf")), ("certain_share", 5), ("certain_share", None)],
+)
+def test_a_damaged_record_of_a_worklist_is_drawn_over(
+    out: Path, name: str, value: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["review", "worklist", str(out), "--review-budget", "20"]) == 0
+    drawn = (out / "review" / "worklist.csv").read_bytes()
+    record = out / "review" / "worklist.json"
+    record.write_text(json.dumps(read(record) | {name: value}))
+    assert run(["review", "worklist", str(out), "--review-budget", "30"]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert run(["review", "worklist", str(out), "--review-budget", "20", "--overwrite"]) == 0
+    assert (out / "review" / "worklist.csv").read_bytes() == drawn
+
+
 def test_the_command_that_draws_anew_draws_by_the_same_rules(out: Path) -> None:
     options = ["--review-budget", "20", "--seed", "4", "--certain-share", "0.123456789"]
     assert run(["review", "worklist", str(out), *options]) == 0
