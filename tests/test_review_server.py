@@ -976,7 +976,8 @@ class TestServing:
                 other.send_signal(signal.SIGINT)
                 _, said = other.communicate(timeout=20)
             assert elsewhere != address
-            assert "Another port is taken" in said
+            assert f"{copied} was served last, is in use; serving on another. What" in said
+            assert "choose other" not in said
             process.kill()
         with self.served(copied, page) as restarted:
             assert restarted.stdout is not None
@@ -985,7 +986,9 @@ class TestServing:
             _, said = restarted.communicate(timeout=20)
         assert "port" not in said
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"port": null}', '{"port": 99999}', '{"port": -1}'])
+    @pytest.mark.parametrize(
+        "text", ["", "{", "[]", "null", '{"port": null}', '{"port": 99999}', '{"port": -1}', '{"port": 1e400}']
+    )
     def test_a_record_of_the_port_that_is_none(self, tmp_path: Path, text: str) -> None:
         places = ReviewPlaces(tmp_path)
         places.folder.mkdir()
