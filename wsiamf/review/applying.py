@@ -77,9 +77,9 @@ def apply_review(
         WsiamfError: There is nothing to apply, a file cannot be used, or the folder cannot be written.
     """
     review = load_review(out, decisions=decisions, readers=readers, adjudicator=adjudicator)
+    _check_names(review)
     design = answered_design(review.settled, review.worklist)
     counts, estimates = count(review.settled), estimate(review.settled, design)
-    _check_names(review)
     summary = {**_head(review, adjudicator), "counts": counts, "estimates": estimates}
     folder = review.places.reviewed
     table = review.settled.table
