@@ -27,6 +27,7 @@ from wsiamf.inference.classifier import mean_expert_logit, safe_logit
 from wsiamf.model import build_preprocess
 from wsiamf.spec import Calibration, Thresholds, TrainingData, load_error_rates
 from wsiamf.training.labels import LabelledCrops, hardness
+from wsiamf.training.readers.label_table import LabelTable
 from wsiamf.training.recalibration.before_after import BRIER
 from wsiamf.training.recalibration.calibrate import ERROR_RATES, RECORD, calibrate_bundle, check_figures
 from wsiamf.training.recalibration.representative import picked_as_hard
@@ -218,14 +219,37 @@ class TestRefusals:
             calibrate_bundle(parent, data, tmp_path / "new", marked_hard=marked, device="cpu")
         assert not (tmp_path / "new").exists()
 
-    def test_marks_of_a_worklist_are_found(self, tmp_path: Path) -> None:
-        path = tmp_path / "reviewed.csv"
-        path.write_text("file,label,hard\na,AMF,True\nb,NMF,False\nc,NMF,true\nd,NMF,TRUE\n")
-        assert picked_as_hard(path) == {"marked in the column hard": 0.75}
-        path.write_text("file,label,rank,reason\na,AMF,1,near the threshold\nb,NMF,,\n")
-        assert list(picked_as_hard(path).values()) == [0.5]
-        path.write_text("file,label,rank,hard\na,AMF,1,\n")
-        assert picked_as_hard(path) == {}
+    @pytest.mark.parametrize(
+        ("rows", "marked"),
+        [
+            ("file,label,hard\na,AMF,True\nb,NMF,False\nc,NMF,true\nd,NMF,TRUE\n", [0.75]),
+            ("file;label;hard\na;AMF;True\nb;NMF;False\n", [0.5]),
+            ("file,label,rank,reason\na,AMF,1,near the threshold\nb,NMF,,\n", [0.5]),
+            ("file,label,rank,hard\na,AMF,1,\n", []),
+        ],
+    )
+    def test_marks_of_a_worklist_are_found(self, tmp_path: Path, rows: str, marked: list[float]) -> None:
+        (tmp_path / "reviewed.csv").write_text(rows)
+        assert list(picked_as_hard(LabelTable.read(tmp_path / "reviewed.csv", ["file"])).values()) == marked
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (b"", "not a readable CSV"),
+            (b"\x89PNG\r\n\x1a\n\0\xff", "not a readable CSV"),
+            (b"label\nAMF\n", "lacks the column"),
+            (b"file;label;inclusion_probability\na;AMF;1\nb;NMF;0.2\n", "--random-only"),
+        ],
+    )
+    def test_a_file_that_is_no_such_sample(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, said: str
+    ) -> None:
+        path = tmp_path / "labels.csv"
+        path.write_bytes(content)
+        assert run(["calibrate", "--labels", str(path), "--out", str(tmp_path / "new")]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith(f"wsiamf: error: {path}: ")
+        assert said in told
 
     def test_a_wrong_name_and_a_foreign_folder(self, parent: Bundle, labelled: LabelledCrops, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="--name a b: name"):

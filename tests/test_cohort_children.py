@@ -111,6 +111,8 @@ class TestOneSlide:
         other = replace(classes, precision="bf16")
         assert screen_item(items["good"], replace(planned, classes=other, mixed=True), pool=pool).attempts == 0
         assert record.stat().st_mtime == written
+        gone = screen_item(items["good"], replace(planned, error_rates=str(orders.places.out / "gone.json")), pool=pool)
+        assert (gone.status, gone.kind, "gone.json" in str(gone.reason)) == ("failed", "error", True)
         for again in (
             replace(planned, since=written + 1),
             replace(planned, options=orders.options | {"merge_um": 3.0}),

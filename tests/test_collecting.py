@@ -167,10 +167,10 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("changes", "said"),
         [
-            ({"options": OPTIONS | {"min_score": 0.5}}, "these options"),
-            ({"options": OPTIONS | {"mpp": 0.5}}, "these options"),
-            ({"model": "00" * 32}, "this model"),
-            ({"error_rates": {"domain": "mine"}}, "these error rates"),
+            ({"options": OPTIONS | {"min_score": 0.5}}, "other options than the plan's"),
+            ({"options": OPTIONS | {"mpp": 0.5}}, "other options than the plan's"),
+            ({"model": "00" * 32}, "another model than the plan's"),
+            ({"error_rates": {"domain": "mine"}}, "other error rates than the plan's"),
         ],
     )
     def test_a_result_of_another_plan_is_not_taken(self, places: Places, changes: dict[str, Any], said: str) -> None:
@@ -178,7 +178,7 @@ class TestFailures:
         write_plan(places, [item])
         write_result(places, item, 5, 25, key=made_record(item)["key"] | changes)
         collect(places)
-        assert failures_csv(places)["reason"].tolist() == [f"not screened yet with {said}"]
+        assert failures_csv(places)["reason"].tolist() == [f"its result was made with {said}; run again"]
         assert list((places.out / "predictions").iterdir()) == []
 
     def test_the_rows_own_mpp_and_the_users_error_rates_are_in_the_plan(self, places: Places, tmp_path: Path) -> None:

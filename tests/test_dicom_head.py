@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pydicom
@@ -45,6 +46,13 @@ def refer(path: Path, *, undefined: bool = False, series: str = OTHER) -> Path:
 
 def slide(folder: Path, number: int) -> Path:
     return write_dicom_slide(folder, [coordinate_coded(128, 64 * number)], series=number)[0]
+
+
+def test_what_is_no_file_is_of_no_series(tmp_path: Path) -> None:
+    (tmp_path / "folder.dcm").mkdir()
+    assert dicom_series(tmp_path / "folder.dcm") is None
+    os.mkfifo(tmp_path / "pipe.dcm")  # which to open would wait for a writer
+    assert dicom_series(tmp_path / "pipe.dcm") is None
 
 
 @pytest.mark.parametrize("undefined", [False, True])

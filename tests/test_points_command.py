@@ -281,6 +281,17 @@ def test_names_out_of_files_are_escaped_on_a_terminal(tmp_path: Path, capsys: py
     assert told == "wsiamf: \\x1b[31mred\\x1b]0;title\\x07.csv: 1 row left out: row 2: x is 'bad', not a number\n"
 
 
+def test_a_file_that_the_disk_refuses_is_escaped_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "\x1b]0;title\x07.csv")
+
+    monkeypatch.setattr("wsiamf.cohort.verifying.verify", refuse)
+    assert run(["verify", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "wsiamf: error: \\x1b]0;title\\x07.csv: Permission denied\n"
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".geojson"])
 def test_points_of_the_raters_named_stay_a_persons(tmp_path: Path, suffix: str) -> None:
     boxes = [

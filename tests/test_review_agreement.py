@@ -74,6 +74,13 @@ def test_whole_agreement_on_few_figures_is_not_certain() -> None:
         assert fields[f"{name}_sampling_interval"]["low"] == pytest.approx(low, rel=1e-5)
 
 
+@pytest.mark.parametrize("weight", [1.0, 4.3, 400 / 37, 1 / 0.15])
+def test_ten_figures_of_one_weight_are_ten_whatever_it_is(weight: float) -> None:
+    one = np.arange(10) % 2
+    assert measured(one, one, np.full(10, weight), 2)["agreement"] == 1.0
+    assert measured(one[:9], one[:9], np.full(9, weight), 2)["agreement"] is None
+
+
 def test_what_says_too_little_is_null_with_the_reason() -> None:
     same = np.zeros(30, dtype=np.int64)
     fields = measured(same, same, np.ones(30), 2)

@@ -103,6 +103,9 @@ def test_the_same_nonce_again_keeps_nothing_more_after_a_restart_too(tmp_path: P
         with pytest.raises(ReviewError, match="already"):
             store.withdraw(number, "ann", nonce="another")
         assert len(store.events()) == 3
+        with pytest.raises(ReviewError, match="another reader"):
+            store.append(decided(FIGURE, "bob", Answer.AMF), nonce="once")
+        assert (store.numbers_of("ann"), store.numbers_of("bob")) == ([1, 2, 3], [])
         assert store.append(given) != store.append(given)  # those without a nonce are all kept
 
 

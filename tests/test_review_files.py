@@ -27,6 +27,7 @@ from wsiamf.review.figures import load_figures
 from wsiamf.review.loading import load_review
 from wsiamf.review.worklist_files import read_worklist, redraw_command
 from wsiamf.training.labels import read_labelled_set
+from wsiamf.training.readers.label_table import LabelTable
 from wsiamf.training.recalibration.representative import check_equal_chances, picked_as_hard
 
 A, N, X, U = Answer.AMF, Answer.NMF, Answer.NOT_MITOSIS, Answer.CANNOT_TELL
@@ -84,6 +85,23 @@ def test_worklist_is_written_extended_and_never_quietly_replaced(out: Path, caps
         stream.write("\n")
     assert run(["review", "worklist", str(out), "--review-budget", "20"]) == 1
     assert "was changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed", -1), ("seed", "x"), ("seed", float("inf")), ("certain_share", 5), ("certain_share", None)],
+)
+def test_a_damaged_record_of_a_worklist_is_drawn_over(
+    out: Path, name: str, value: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["review", "worklist", str(out), "--review-budget", "20"]) == 0
+    drawn = (out / "review" / "worklist.csv").read_bytes()
+    record = out / "review" / "worklist.json"
+    record.write_text(json.dumps(read(record) | {name: value}))
+    assert run(["review", "worklist", str(out), "--review-budget", "30"]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert run(["review", "worklist", str(out), "--review-budget", "20", "--overwrite"]) == 0
+    assert (out / "review" / "worklist.csv").read_bytes() == drawn
 
 
 def test_the_command_that_draws_anew_draws_by_the_same_rules(out: Path) -> None:
@@ -146,11 +164,18 @@ def test_apply_writes_beside_the_originals_and_counts_what_was_answered(
     assert len(set(drawn["inclusion_probability"])) == 1
 
 
-def test_an_adjudicator_may_be_named_before_she_has_answered(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_adjudicator_may_be_named_before_she_has_answered(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_sample(out)
     assert run(["review", "worklist", str(out), "--review-budget", "20"]) == 0
     answer_worklist(out, "ann")
     assert run(["review", "apply", str(out), "--adjudicator", "cara"]) == 0
-    assert "cara, who adjudicates, has not answered yet" in capsys.readouterr().err
+    told = "cara, who adjudicates, has not answered yet; there are answers of ann\n"
+    assert capsys.readouterr().err.count(told) == 1
+    export = ["review", "export", str(out), "--format", "manifest", "--to", str(tmp_path / "labels")]
+    assert run([*export, "--adjudicator", "cara"]) == 0
+    assert told in capsys.readouterr().err
     answer_worklist(out, "cara")
     assert run(["review", "apply", str(out), "--adjudicator", "cara"]) == 0
     assert "cara" not in capsys.readouterr().err
@@ -270,9 +295,10 @@ def test_labels_are_read_back_by_training_and_calibration(
     ratio = random["weight"].mean() / certain["weight"].mean()
     assert ratio == pytest.approx(1 / random["inclusion_probability"].iloc[0], rel=1e-4)
     assert (crops.crops_NSS3.shape[1:], crops.crops_NSS3.std() > 5) == ((128, 128, 3), True)
-    assert picked_as_hard(target / "labels.csv") == {}
+    exported = LabelTable.read(target / "labels.csv", ["file"])
+    assert picked_as_hard(exported) == {}
     with pytest.raises(TrainingError, match="--random-only"):
-        check_equal_chances(target / "labels.csv")
+        check_equal_chances(exported)
     added = table[table["kind"] == "added"]
     assert len(added) == 1
     assert added["inclusion_probability"].isna().all()
@@ -287,7 +313,7 @@ def test_labels_are_read_back_by_training_and_calibration(
     assert len(set(rows["inclusion_probability"])) == 1
     assert rows["weight"].tolist() == [1.0] * len(rows)
 
-    check_equal_chances(tmp_path / "midog" / "labels.csv")
+    check_equal_chances(LabelTable.read(tmp_path / "midog" / "labels.csv", ["filename"]))
 
     assert run(["review", "export", str(out), *options]) == 1
     assert "--overwrite" in capsys.readouterr().err

@@ -613,6 +613,16 @@ class TestAnswers:
         assert answer(again, 3, "AMF", nonce="d" * 8) == number
         assert len(read_decisions(tmp_path / "decisions.sqlite")) == 2
 
+    @pytest.mark.parametrize("blinded", [False, True])
+    def test_a_nonce_of_another_reader_is_refused(self, make: Make, tmp_path: Path, blinded: bool) -> None:
+        anna, boris = make(blinded=blinded), make(blinded=blinded)
+        answer(anna, 3, "AMF", nonce="h" * 8)
+        uuid = boris.get(f"/api/slides/{SAMPLE_NUMBER}/figures/4").json()["uuid"]
+        body = {"reader": "Boris", "slide": "sample", "uuid": uuid, "answer": "NMF", "nonce": "h" * 8}
+        refused = boris.post("/api/answers", json=body)
+        assert (refused.status_code, "another reader" in refused.text) == (409, True)
+        assert [one.reader for one in read_decisions(tmp_path / "decisions.sqlite")] == ["Anna"]
+
     def test_two_browsers_see_one_another(self, make: Make) -> None:
         one, other = make(), make()
         answer(one, 1, "AMF", reader="Anna")
@@ -921,6 +931,13 @@ class TestBlinding:
         left = anna.get("/api/answers?reader=Anna").json()
         assert (left["revision"], [one["figure"] for one in left["answers"]]) == (3, [7])
 
+    def test_a_look_at_what_is_known_reads_no_answers(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = make(blinded=True)
+        answer(client, 3, "AMF")
+        monkeypatch.setattr(DecisionStore, "events", lambda _store: pytest.fail("reads every answer of the file"))
+        assert client.get("/api/answers?reader=Anna&since=1").json() == {"revision": 1}
+        assert answer(client, 4, "NMF") == 2
+
     def test_hotspots_come_by_place(self, make: Make, out: Path, tmp_path: Path) -> None:
         copied = tmp_path / "out"
         shutil.copytree(out, copied)
@@ -1001,7 +1018,8 @@ class TestServing:
                 other.send_signal(signal.SIGINT)
                 _, said = other.communicate(timeout=LONGEST_WAIT_S)
             assert elsewhere != address
-            assert "Another port is taken" in said
+            assert f"{copied} was served last, is in use; serving on another. What" in said
+            assert "choose other" not in said
             process.kill()
         with self.served(copied, page) as restarted:
             assert restarted.stdout is not None
@@ -1010,7 +1028,9 @@ class TestServing:
             _, said = restarted.communicate(timeout=LONGEST_WAIT_S)
         assert "port" not in said
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"port": null}', '{"port": 99999}', '{"port": -1}'])
+    @pytest.mark.parametrize(
+        "text", ["", "{", "[]", "null", '{"port": null}', '{"port": 99999}', '{"port": -1}', '{"port": 1e400}']
+    )
     def test_a_record_of_the_port_that_is_none(self, tmp_path: Path, text: str) -> None:
         places = ReviewPlaces(tmp_path)
         places.folder.mkdir()

@@ -15,7 +15,7 @@ from wsiamf.candidates.own_rows import own_rows_sha256
 from wsiamf.config import ScreenOptions, parse_screen_options
 from wsiamf.files import fingerprint, sha256_file
 from wsiamf.inference import Classifier
-from wsiamf.screen.key import changed_parts, run_key
+from wsiamf.screen.key import ALGORITHM_VERSION, changed_parts, run_key
 from wsiamf.spec import ErrorRates
 
 OTHER_OPTIONS: dict[str, Any] = {
@@ -101,6 +101,8 @@ def test_what_changed_back() -> None:
     more = RATES.model_copy(update={"n_amf": 61})
     assert changed_parts(key(error_rates=RATES), key(error_rates=more)) == ["error_rates.n_amf 60 -> 61"]
     assert changed_parts({**key(), "stain": "H&E"}, key()) == ["stain H&E -> none"]
+    older = {**key(), "options": ScreenOptions().model_dump(mode="json"), "algorithm_version": ALGORITHM_VERSION - 1}
+    assert changed_parts(older, key()) == [f"algorithm_version {ALGORITHM_VERSION - 1} -> {ALGORITHM_VERSION}"]
 
 
 def test_run_json_holds_the_key_of_its_inputs(tmp_path: Path) -> None:

@@ -93,6 +93,12 @@ def edit_record(folder: Path, change: Callable[[dict[str, Any]], object]) -> Non
     path.write_text(json.dumps(record))
 
 
+def of_algorithm_2(record: dict[str, Any]) -> None:
+    """As that version wrote it, which kept every option in the key."""
+    record["algorithm_version"] = record["key"]["algorithm_version"] = 2
+    record["key"]["options"] = record["options"]
+
+
 def edit_summary(folder: Path, **changes: Any) -> None:
     path = folder / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
@@ -113,6 +119,15 @@ def drop_line(path: Path, number: int) -> None:
 def drop_parquet_row(path: Path) -> None:
     table = pq.read_table(path)
     pq.write_table(table.slice(1), path)
+
+
+def edit_part(path: Path) -> None:
+    """Change one probability; the metadata, which say what the part was made from, stay."""
+    table = pq.read_table(path)
+    values = table["p_atypical"].to_pylist()
+    values[0] = 0.123
+    place = table.schema.get_field_index("p_atypical")
+    pq.write_table(table.set_column(place, table.schema.field(place), [values]), path)
 
 
 def repeat_id(path: Path) -> None:
@@ -285,6 +300,32 @@ class TestCohort:
                 lambda p: shutil.copy(p.out / "predictions" / "a.parquet", p.out / "predictions" / "c.parquet"),
                 "c.parquet is",
             ),
+            (
+                lambda p: edit_part(p.out / "predictions" / "a.parquet"),
+                "a.parquet has other rows than a/predictions.parquet",
+            ),
+            (lambda p: p.collected.write_text("{}"), "collected.json: cannot be read; collect again"),
+            (lambda p: p.collected.write_text('{"output_sha256": ["x"]}'), "collected.json: cannot be read"),
+            (lambda p: p.collected.write_text('{"output_sha256": {"cases.csv": 3}}'), "cases.csv: was changed"),
+            (lambda p: p.collected.write_text("["), "collected.json: cannot be read"),
+            (lambda p: edit_summary(p.folder("a"), hotspots=["x"]), "a: the result lacks fields or holds others"),
+            (lambda p: edit_summary(p.folder("a"), hotspots=3), "a: the result lacks fields or holds others"),
+            (lambda p: edit_summary(p.folder("a"), n_by_status=["x"]), "a: summary.json counts the statuses {}"),
+            (
+                lambda p: edit_record(p.folder("a"), lambda r: r["times"].update(seconds="abc")),
+                "a: the result lacks fields or holds others; remove the folder and run again",
+            ),
+            (
+                lambda p: edit_record(p.folder("a"), lambda r: r.update(key=[])),
+                "of a, its result failed; collect again",
+            ),
+            (lambda p: (p.out / "cohort.json").write_text('{"n_by_status": ["x"]}'), "counts the statuses {}"),
+            (
+                lambda p: pq.write_table(
+                    pq.read_table(p.out / "cohort.parquet").drop(["row"]), p.out / "cohort.parquet"
+                ),
+                "cohort.parquet: cannot be read",
+            ),
             (lambda p: (p.out / "cohort.json").write_text("{}"), "cohort.json: counts the statuses {}"),
             (lambda p: (p.out / "cohort.json").unlink(), "cohort.json: cannot be read"),
             (lambda p: (p.out / ".wsiamf-a-abcdefgh").mkdir(), ".wsiamf-a-abcdefgh: a leftover"),
@@ -321,7 +362,7 @@ class TestCohort:
         said = " | ".join(warnings(told))
         for words in (
             "b: the folder is no slide's",
-            "a: the result was made with other options",
+            "a: its result was made with other options",
             "c: there is no result",
         ):
             assert words in said
@@ -331,7 +372,15 @@ class TestCohort:
     @pytest.mark.parametrize("other", ["model", "error_rates", "algorithm_version"])
     def test_a_result_of_another_model_rates_or_algorithm_is_warned_of(self, cohort: Places, other: str) -> None:
         edit_record(cohort.folder("a"), lambda record: record["key"].update({other: "other"}))
-        assert any(line.startswith("a: the result was made with") for line in warnings(verify(cohort.out)))
+        assert any(line.startswith("a: its result was made with") for line in warnings(verify(cohort.out)))
+
+    def test_whole_results_of_an_older_algorithm_are_to_be_run_again_and_nothing_else(self, cohort: Places) -> None:
+        for name in "ab":
+            edit_record(cohort.folder(name), of_algorithm_2)
+        told = verify(cohort.out)
+        assert problems(told) == []
+        another = "its result was made with another version of wsiamf's algorithm; run again"
+        assert f"2 slides, the first a: {another}" in warnings(told)
 
     def test_tables_of_older_versions_are_warned_of(self, cohort: Places) -> None:
         cohort.collected.unlink()

@@ -45,10 +45,12 @@ def calibrate(
     from wsiamf.bundle import open_bundle
     from wsiamf.config import SetConfig
     from wsiamf.training.labels import read_labelled_set
+    from wsiamf.training.readers.label_table import LabelTable
     from wsiamf.training.recalibration.calibrate import calibrate_bundle
     from wsiamf.training.recalibration.representative import check_equal_chances, picked_as_hard
 
-    check_equal_chances(labels)
+    cells = LabelTable.read(labels, ["file"])
+    check_equal_chances(cells)
     parent = open_bundle(model)
     manifest = SetConfig(
         kind="manifest", path=str(labels.absolute()), crops=str(crops.absolute()) if crops else None, use="test"
@@ -57,7 +59,7 @@ def calibrate(
         parent,
         read_labelled_set(manifest, Path()),
         out,
-        marked_hard=picked_as_hard(labels),
+        marked_hard=picked_as_hard(cells),
         name=name,
         backend=backend,
         device=device,

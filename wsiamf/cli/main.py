@@ -141,7 +141,8 @@ def run(arguments: list[str]) -> int:
         return 1
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # a reader that has seen enough is no error to talk of
-            click.echo(f"wsiamf: error: {error.filename or 'stdout'}: {error.strerror or error}", err=True)
+            told = f"{error.filename or 'stdout'}: {error.strerror or error}"
+            click.echo(f"wsiamf: error: {_one_line(told)}", err=True)
         return 1
     return result if isinstance(result, int) else 0
 

@@ -27,7 +27,7 @@ from wsiamf.cohort.places import Places
 from wsiamf.cohort.planning import Plan, read_plan
 from wsiamf.cohort.provenance import Provenance
 from wsiamf.cohort.reporting import write_cohort_report
-from wsiamf.cohort.results import DAMAGED, Failure, PlannedResults
+from wsiamf.cohort.results import DAMAGED, MALFORMED, Failure, PlannedResults
 from wsiamf.cohort.rows import Row, as_table
 from wsiamf.errors import CohortError
 from wsiamf.files import atomic_file, dump_json, output_errors, sha256_file, write_text
@@ -137,7 +137,7 @@ def _take(item: Item, planned: PlannedResults, gathered: _Gathered, parts: Path)
         row, of_regions = of_slides.result_row(item, result), list(region_rows.region_rows(item, result))
         write_part(parts, item, result)
         gathered.provenance.add(result)
-    except (KeyError, TypeError):
+    except MALFORMED:
         return Failure(DAMAGED, f"{item.slide_id}: its result lacks fields; remove the folder and run again")
     except CohortError as error:
         return Failure(DAMAGED, str(error))

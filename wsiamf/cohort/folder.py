@@ -123,7 +123,7 @@ def _series_of(file: Path) -> str | None:
     if file.suffix.lower() != _DICOM:
         return None
     try:
-        return dicom_series(file) if file.is_file() else None  # a pipe would be waited for
+        return dicom_series(file)
     except OSError:
         return None  # the checks of the items say so
 

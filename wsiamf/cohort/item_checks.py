@@ -170,7 +170,7 @@ def _slide_key(draft: Draft) -> object:
         if path.is_dir():
             series = next(iter(dicom_slides(path)), None)
             return path if series is None else (path, series)
-        series = dicom_series(path) if path.suffix.lower() == ".dcm" and path.is_file() else None
+        series = dicom_series(path) if path.suffix.lower() == ".dcm" else None
     except (OSError, ValueError):  # noted as a file that cannot be read
         return draft.item.slide
     return path if series is None else (path.parent, series)

@@ -24,6 +24,7 @@ _SCHEMA_KEY: Final = b"schema"
 _DIGEST_KEY: Final = b"made_from"
 _NAME: Final = SCHEMA.partition("/")[0]
 _SUFFIX: Final = ".parquet"
+_HEAD: Final = pa.schema([("slide_id", pa.string()), ("case_id", pa.string())])
 
 
 def write_part(folder: Path, item: Item, result: Result) -> None:
@@ -41,13 +42,21 @@ def write_part(folder: Path, item: Item, result: Result) -> None:
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(item) from error
     with source:
-        head = pa.schema([("slide_id", pa.string()), ("case_id", pa.string())])
         stated = {_SCHEMA_KEY: SCHEMA.encode(), _DIGEST_KEY: digest.encode()}
-        schema = pa.schema([*head, *source.schema_arrow], metadata=stated)
+        schema = pa.schema([*_HEAD, *source.schema_arrow], metadata=stated)
         with atomic_file(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for group in range(source.num_row_groups):
                 table = _with_head(_row_group(source, group, item), item, schema)
                 writer.write_table(table, row_group_size=ROWS_AT_A_TIME)
+
+
+def holds_rows_of(path: Path, item: Item, predictions: Path) -> bool:
+    """Whether a part has the very rows of its slide's own table; False where one of them cannot be read, too."""
+    try:
+        part, own = pq.read_table(path), pq.read_table(predictions)
+    except (pa.ArrowException, OSError):
+        return False
+    return bool(part.equals(_with_head(own, item, pa.schema([*_HEAD, *own.schema]))))
 
 
 def made_of(path: Path) -> str:

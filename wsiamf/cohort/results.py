@@ -13,7 +13,7 @@ from wsiamf.cohort.places import Places
 from wsiamf.cohort.planning import Plan
 from wsiamf.errors import BundleError, ConfigError
 from wsiamf.files import dump_json, sha256_bytes
-from wsiamf.screen.key import ALGORITHM_VERSION, key_options
+from wsiamf.screen.key import ALGORITHM_VERSION, comparable_key, key_options
 from wsiamf.spec import load_error_rates
 
 PREDICTIONS: Final = "predictions.parquet"
@@ -22,12 +22,16 @@ NOT_SCREENED: Final = "not_screened"
 DAMAGED: Final = "damaged"
 """Kinds of failure beside the engine's ``error``, ``crash`` and ``timeout``."""
 
-_WORDS: Final = {
-    "algorithm_version": "this version of wsiamf",
-    "options": "these options",
-    "model": "this model",
-    "error_rates": "these error rates",
+MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading fields out of a damaged result raises."""
+
+_OTHER: Final = {
+    "algorithm_version": "another version of wsiamf's algorithm",
+    "options": "other options than the plan's",
+    "model": "another model than the plan's",
+    "error_rates": "other error rates than the plan's",
 }
+"""By the part that ``PlannedResults.differing_part`` names."""
 _RECORD_FIELDS: Final = (
     *("key", "wsiamf", "algorithm_version", "versions", "slide", "reading", "model"),
     *("backend", "precision", "device_class", "warnings", "times"),
@@ -86,14 +90,14 @@ class PlannedResults:
         if not self._places.record(item.slide_id).is_file():
             return Failure(NOT_SCREENED, "not screened yet")
         try:
-            record = _read_object(self._places.record(item.slide_id), _RECORD_FIELDS)
+            record = _read_record(self._places.record(item.slide_id))
             summary = _read_object(folder / SUMMARY, _SUMMARY_FIELDS)
         except ValueError as error:
             return Failure(DAMAGED, f"{error}; remove the folder and run again")
         if not (folder / PREDICTIONS).is_file():
             return Failure(DAMAGED, f"{item.slide_id}/{PREDICTIONS}: missing; remove the folder and run again")
         if other := self.differing_part(item, record["key"]):
-            return Failure(NOT_SCREENED, f"not screened yet with {_WORDS[other]}")
+            return Failure(NOT_SCREENED, f"its result was made with {_OTHER[other]}; run again")
         return Result(record, summary, folder / PREDICTIONS)
 
     def differing_part(self, item: Item, key: dict[str, Any]) -> str | None:
@@ -104,12 +108,13 @@ class PlannedResults:
             key: As ``run.json`` holds it.
 
         Returns:
-            ``options``, ``algorithm_version``, ``model`` or ``error_rates``, the first that differs; None where none does.
+            ``algorithm_version``, ``options``, ``model`` or ``error_rates``, the first that differs; None where none does.
         """
         own = {"mpp": item.mpp} if item.mpp is not None else {}
         options = key_options({**self._plan.options, **own})
-        asked = {"options": options, "algorithm_version": ALGORITHM_VERSION, **self._asked}
-        return next((name for name, value in asked.items() if key.get(name) != value), None)
+        asked = {"algorithm_version": ALGORITHM_VERSION, "options": options, **self._asked}
+        recorded = comparable_key(key)
+        return next((name for name, value in asked.items() if recorded.get(name) != value), None)
 
     def _recorded(self, item: Item) -> Failure | None:
         path = self._places.failure(item.slide_id)
@@ -117,9 +122,10 @@ class PlannedResults:
             return None
         try:
             stated = _read_object(path, ("kind", "reason", "attempts"))
-        except ValueError:
+            attempts = int(stated["attempts"])
+        except (TypeError, ValueError, OverflowError):
             return None
-        return Failure(str(stated["kind"]), self._without_paths(item, str(stated["reason"])), int(stated["attempts"]))
+        return Failure(str(stated["kind"]), self._without_paths(item, str(stated["reason"])), attempts)
 
     def _without_paths(self, item: Item, reason: str) -> str:
         """A reason that names files, not where they are: tables and pages are made to be shared."""
@@ -144,6 +150,14 @@ def _error_rates_part(plan: Plan) -> dict[str, Any]:
         return {"error_rates": load_error_rates(Path(plan.error_rates)).model_dump(mode="json")}
     except ConfigError:
         return {}
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """A ``run.json``, or a ``ValueError`` that names the file."""
+    record = _read_object(path, _RECORD_FIELDS)
+    if not isinstance(record["key"], dict):
+        raise ValueError(f"{path.parent.name}/{path.name}: its key is none")
+    return record
 
 
 def _read_object(path: Path, needed: tuple[str, ...]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from wsiamf.cohort.items import Classes, Item
 from wsiamf.cohort.locks import SLIDE_SUFFIX, LockHeldError, slide_lock
 from wsiamf.cohort.places import STATE_FOLDER, Places
 from wsiamf.cohort.planning import Today
-from wsiamf.errors import CohortError, OutputError, WsiamfError
+from wsiamf.errors import CohortError, ConfigError, OutputError, WsiamfError
 from wsiamf.files import TEMPORARY_PREFIX, dump_json, leftover_pattern, output_errors, remove_leftovers, write_text
 from wsiamf.screen.key import COMPUTED_BY
 
@@ -52,8 +52,9 @@ class Orders:
         time_limit_s: Seconds a slide may take; None for no limit.
         lock_wait_s: Seconds to wait for a slide that another run works on.
         classes: What every child must compute with; None for anything.
-        since: Before the slides were judged, by the clock of OUT's file system: a result that is younger is another run's.
         mixed: Children may differ from ``classes`` in backend, precision and device class, but not in the model.
+        since: Before the slides were judged, by the clock of OUT's file system: a result that is younger is another run's;
+            None for no look at what other runs have done.
     """
 
     child: ChildSettings
@@ -141,7 +142,10 @@ def _done_meanwhile(item: Item, orders: Orders) -> bool:
             return False
     except OSError:
         return False
-    judged = Today(orders.places, orders.classes, orders.options, orders.error_rates).judge(item)
+    try:
+        judged = Today(orders.places, orders.classes, orders.options, orders.error_rates).judge(item)
+    except ConfigError:  # the file of error rates went away: the child says so, of this slide
+        return False
     return judged.kind == "done" or (orders.mixed and judged.kind == "mixed")
 
 

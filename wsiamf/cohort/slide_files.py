@@ -20,7 +20,7 @@ from wsiamf.errors import WsiamfError
 from wsiamf.export.rows import counted_positions, hard_positions
 from wsiamf.files import RUN_RECORD, sha256_file
 from wsiamf.predictions import read_predictions
-from wsiamf.screen.key import key_options
+from wsiamf.screen.key import comparable_key, key_options
 from wsiamf.screen.record import SCHEMA
 
 _TABLES: Final = ("predictions.csv", "predictions.parquet", "hard_cases.csv")
@@ -74,6 +74,7 @@ def check_record(record: Record | None, where: str) -> Faults:
     if not isinstance(key, dict):
         yield warning(where, f"{RUN_RECORD} holds no key: written by an older version")
         return
+    key = comparable_key(key)
     for part, path in _SAME_IN_KEY.items():
         stated = _at(record, path)
         if part == "options":
@@ -126,8 +127,8 @@ def check_tables(folder: Path, record: Record, where: str) -> Faults:
         yield from _check_counts(summary, table, where)
     yield from _check_worklist(folder / "hard_cases.csv", table, where)
     yield from _check_regions(folder / _REGIONS, summary or {}, record, where)
-    hotspots = len((summary or {}).get("hotspots") or [])
-    yield from _check_geojson(folder, table, hotspots, record, where)
+    hotspots = (summary or {}).get("hotspots")
+    yield from _check_geojson(folder, table, len(hotspots) if isinstance(hotspots, list) else 0, record, where)
 
 
 def check_same_rows(csv_file: Path, parquet_file: Path, where: str) -> Faults:
@@ -169,10 +170,16 @@ def _check_counts(summary: Record, table: pd.DataFrame, where: str) -> Faults:
             yield problem(where, f"summary.json says {name} {summary[name]}, the table {counted}")
         elif name not in summary:
             yield problem(where, f"summary.json lacks {name}")
-    stated = {name: n for name, n in dict(summary.get("n_by_status") or {}).items() if n}
+    stated = statuses_of(summary)
     counted_statuses = dict(Counter(table["status"]))
     if stated != counted_statuses:
         yield problem(where, f"summary.json counts the statuses {stated}, the table {counted_statuses}")
+
+
+def statuses_of(document: Record) -> dict[str, Any]:
+    """What a summary, or ``cohort.json``, counts by status; without those of which there are none."""
+    stated = document.get("n_by_status")
+    return {name: n for name, n in stated.items() if n} if isinstance(stated, dict) else {}
 
 
 def counts_of(table: pd.DataFrame) -> dict[str, int | None]:

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from wsiamf.cohort.faults import WARNING, Fault, Faults, problem, warning
 from wsiamf.cohort.items import Item
-from wsiamf.cohort.parts import made_of
+from wsiamf.cohort.parts import holds_rows_of, made_of
 from wsiamf.cohort.places import STATE_FOLDER, Places
 from wsiamf.cohort.planning import Plan, read_plan
-from wsiamf.cohort.results import Failure, PlannedResults
+from wsiamf.cohort.results import DAMAGED, MALFORMED, NOT_SCREENED, PREDICTIONS, Failure, PlannedResults, Result
 from wsiamf.cohort.rows import COLUMNS, FAILED, Row, failed_row, result_row, unlisted_row
 from wsiamf.cohort.slide_files import (
     check_files,
@@ -27,6 +27,7 @@ from wsiamf.cohort.slide_files import (
     read_json,
     read_record,
     regions_of,
+    statuses_of,
 )
 from wsiamf.cohort.slide_inputs import Inputs
 from wsiamf.cohort.status import living_locks
@@ -37,12 +38,7 @@ from wsiamf.report import REPORT, made_from
 from wsiamf.screen.record import SCHEMA
 
 _LEFTOVER: Final = ".wsiamf-"
-_OTHER: Final = {
-    "options": "other options than the plan's",
-    "algorithm_version": "another version of wsiamf's algorithm",
-    "model": "another model than the plan's",
-    "error_rates": "other error rates than the plan's",
-}
+_NEEDED: Final = {"row", "slide_id", "status", "n_candidates", "n_ok"}
 
 OnProgress = Callable[[int, int], None]
 
@@ -119,6 +115,9 @@ class _Cohort:
         self._places = places
         self._standing = standing
         self._results = PlannedResults(plan, places)
+        self._items = {item.slide_id: item for item in plan.items}
+        self._due: dict[str, Row] = {}
+        """What ``collect`` would write of each slide now, but for those that are to be run again."""
         self._digests: dict[str, str] = {}
         """Of the results that stand: what their parts of ``predictions/`` should be made of."""
 
@@ -128,11 +127,14 @@ class _Cohort:
             yield warning("cohort.csv", "is missing: the cohort was not collected yet (wsiamf cohort collect)")
             return
         try:
-            rows = pq.read_table(self._places.out / "cohort.parquet").to_pylist()
+            table = pq.read_table(self._places.out / "cohort.parquet")
         except (OSError, pa.ArrowException):
+            table = pa.table({})
+        if not set(table.column_names) >= _NEEDED:
             yield problem("cohort.parquet", "cannot be read; collect again")
             return
         yield from check_same_rows(self._places.out / "cohort.csv", self._places.out / "cohort.parquet", "cohort.csv")
+        rows = table.to_pylist()
         yield from self._check_rows(rows)
         yield from self._check_failures(rows)
         yield from self._check_cases(rows)
@@ -143,23 +145,36 @@ class _Cohort:
         yield from self._check_page()
 
     def _check_slides(self) -> Faults:
-        planned = {item.slide_id for item in self._plan.items}
-        for name in sorted(self._standing - planned):
+        for name in sorted(self._standing - set(self._items)):
             yield warning(name, "the folder is no slide's of the plan; move it away")
         for item in self._plan.items:
-            if item.points is None or item.slide_id not in self._standing:
-                if item.points is not None:
-                    yield warning(item.slide_id, "there is no result: the slide failed or was not screened yet")
-                continue
-            record = read_json(self._places.record(item.slide_id)) or {}
-            key = record.get("key")
-            if isinstance(key, dict) and (part := self._results.differing_part(item, key)):
-                yield warning(item.slide_id, f"the result was made with {_OTHER[part]}; run again")
-            if bool(record.get("named_regions")) != (item.regions is not None):
-                yield warning(item.slide_id, "named regions were given to the result or to the plan alone; run again")
+            yield from self._check_planned(item)
         for path in sorted(self._places.failures.glob("*.json")):
-            if path.stem not in planned:
+            if path.stem not in self._items:
                 yield warning(path.stem, "a failure is recorded of a slide that is not in the plan")
+
+    def _check_planned(self, item: Item) -> Faults:
+        if item.points is None:
+            self._due[item.slide_id] = unlisted_row(item)
+            return
+        result = self._results.read(item)
+        if not isinstance(result, Failure):
+            yield from self._take(item, result)
+        elif result.kind == NOT_SCREENED and item.slide_id in self._standing:
+            yield warning(item.slide_id, result.reason)
+        else:
+            self._due[item.slide_id] = failed_row(item, result)
+            if result.kind != DAMAGED:
+                yield warning(item.slide_id, "there is no result: the slide failed or was not screened yet")
+
+    def _take(self, item: Item, result: Result) -> Faults:
+        if bool(result.record.get("named_regions")) != (item.regions is not None):
+            yield warning(item.slide_id, "named regions were given to the result or to the plan alone; run again")
+        try:
+            self._due[item.slide_id] = result_row(item, result)
+            self._digests[item.slide_id] = result.digest(item)
+        except MALFORMED:
+            yield problem(item.slide_id, "the result lacks fields or holds others; remove the folder and run again")
 
     def _check_rows(self, rows: list[dict[str, Any]]) -> Faults:
         due = [(item.row, item.slide_id) for item in self._plan.items]
@@ -168,33 +183,16 @@ class _Cohort:
             odd = sorted({name for _, name in {*due} ^ {*found}})
             named = f" (first {odd[0]})" if odd else ", in another order"
             yield problem("cohort.csv", f"has {len(found)} rows, the plan {len(due)} slides{named}; collect again")
-        items = {item.slide_id: item for item in self._plan.items}
         for row in rows:
-            if item := items.get(row["slide_id"]):
-                yield from self._check_row(item, row)
+            yield from self._check_row(row)
 
-    def _check_row(self, item: Item, row: dict[str, Any]) -> Faults:
-        """Whether a row and the slide's part of ``predictions/`` say what the slide's result says now."""
-        due = self._due_row(item)
-        if due is None:  # a damaged result, which is named where the slide is checked
-            return
+    def _check_row(self, row: dict[str, Any]) -> Faults:
+        """Whether a row says what the slide's result says now."""
+        due = self._due.get(row["slide_id"], row)
         name = next((name for name in COLUMNS.names if row.get(name) != due.get(name)), None)
         if name is not None:
-            shown = f"says {name} {row.get(name)} of {item.slide_id}, its result {due.get(name)}"
+            shown = f"says {name} {row.get(name)} of {row['slide_id']}, its result {due.get(name)}"
             yield problem("cohort.csv", f"{shown}; collect again")
-
-    def _due_row(self, item: Item) -> Row | None:
-        """What ``collect`` would write of a slide now; None where that fails."""
-        if item.points is None:
-            return unlisted_row(item)
-        result = self._results.read(item)
-        if isinstance(result, Failure):
-            return failed_row(item, result)
-        try:
-            self._digests[item.slide_id] = result.digest(item)
-            return result_row(item, result)
-        except (KeyError, TypeError):
-            return None
 
     def _check_failures(self, rows: list[dict[str, Any]]) -> Faults:
         due = [row["slide_id"] for row in rows if row["status"] == FAILED]
@@ -249,6 +247,13 @@ class _Cohort:
                 yield problem("predictions", f"{name}.parquet has {rows_there} rows, cohort.csv {n}; collect again")
             elif name in self._digests and made_of(found[name]) != self._digests[name]:
                 yield problem("predictions", f"{name}.parquet was made from another result of its slide; collect again")
+            elif name in self._digests and not self._holds_rows(found[name]):
+                other = f"{name}.parquet has other rows than {name}/{PREDICTIONS}"
+                yield problem("predictions", f"{other}; where that is whole, remove this and collect again")
+
+    def _holds_rows(self, part: Path) -> bool:
+        item = self._items[part.stem]
+        return holds_rows_of(part, item, self._places.folder(item.slide_id) / PREDICTIONS)
 
     def _check_document(self, rows: list[dict[str, Any]]) -> Faults:
         document = read_json(self._places.out / "cohort.json")
@@ -256,17 +261,20 @@ class _Cohort:
             yield problem("cohort.json", "cannot be read; collect again")
             return
         counted = dict(Counter(row["status"] for row in rows))
-        stated = {name: n for name, n in dict(document.get("n_by_status") or {}).items() if n}
+        stated = statuses_of(document)
         if stated != counted:
             yield problem("cohort.json", f"counts the statuses {stated}, cohort.csv {counted}; collect again")
 
     def _check_hashes(self) -> Faults:
         """Whether tables and pages are what ``collect`` wrote; the slides' table is compared row by row instead."""
-        hashes = read_json(self._places.collected)
-        if hashes is None:
+        if not self._places.collected.exists():
             yield warning("", "the cohort's tables could not be checked against hashes: collected by an older version")
             return
-        for name, digest in hashes["output_sha256"].items():
+        hashes = (read_json(self._places.collected) or {}).get("output_sha256")
+        if not isinstance(hashes, dict):
+            yield problem(self._places.collected.name, "cannot be read; collect again")
+            return
+        for name, digest in hashes.items():
             path = self._places.out / name
             if not path.is_file():
                 yield problem(name, "is missing; collect again")

@@ -131,7 +131,7 @@ def measured(one: Ints, other: Ints, weights: Floats, n_categories: int, refused
     n = int(both.sum())
     fields: Fields = {"n": n, "n_left_out": int(seen.sum()) - n}
     n_effective = evenness(weights[both])
-    refused = refused or (_FEW if n_effective < MIN_FIGURES else None)
+    refused = refused or (_FEW if round(n_effective, 9) < MIN_FIGURES else None)
     table = np.zeros((n_categories, n_categories))
     np.add.at(table, (one[both], other[both]), weights[both])
     for name, chance in (("agreement", None), ("kappa", kappa_chance), ("ac1", ac1_chance)):

@@ -77,9 +77,9 @@ def apply_review(
         WsiamfError: There is nothing to apply, a file cannot be used, or the folder cannot be written.
     """
     review = load_review(out, decisions=decisions, readers=readers, adjudicator=adjudicator)
+    _check_names(review)
     design = answered_design(review.settled, review.worklist)
     counts, estimates = count(review.settled), estimate(review.settled, design)
-    _check_names(review)
     summary = {**_head(review, adjudicator), "counts": counts, "estimates": estimates}
     folder = review.places.reviewed
     table = review.settled.table
@@ -137,7 +137,7 @@ def _head(review: Review, adjudicator: str | None) -> dict[str, Any]:
         "adjudicator": adjudicator,
         "n_unattached": len(review.settled.unattached),
         "n_added_near_a_candidate": int(review.settled.table["near_um"].notna().sum()),
-        "warnings": _warnings(review, adjudicator, readers),
+        "warnings": _warnings(review),
     }
 
 
@@ -151,10 +151,8 @@ def _check_names(review: Review) -> None:
             )
 
 
-def _warnings(review: Review, adjudicator: str | None, readers: Collection[str]) -> list[str]:
+def _warnings(review: Review) -> list[str]:
     warnings = []
-    if adjudicator is not None and adjudicator not in readers:
-        warnings.append(f"{adjudicator}, who adjudicates, has not answered yet")
     if n := len(review.settled.unattached):
         warnings.append(f"{n} answers are about no figure of these results; {UNATTACHED} lists them")
     if n := int(review.settled.table["near_um"].notna().sum()):

@@ -125,10 +125,8 @@ def attach(
             reason = _NO_FIGURE if slide else _EMPTY_SLIDE if decision.fingerprint in empty_marks else _NO_SLIDE
             unattached.append(Unattached(decision, reason, None if slide is None else distance))
     uuids = figures["uuid"].to_numpy()
-    for (
-        row,
-        near,
-    ) in of_figure.items():  # one that was given to a neighbour which a re-run dropped must not replace its own
+    for row, near in of_figure.items():
+        # one that was given to a neighbour which a re-run dropped must not replace its own
         near.sort(key=lambda one: one.candidate_uuid == uuids[row])
     added, of_added = _added_figures(additions)
     return Attached(of_figure, added, of_added, unattached)

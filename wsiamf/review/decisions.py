@@ -107,7 +107,7 @@ class DecisionStore:
             try:
                 _prepare(self._connection, path)
                 self.file_id = str(self._connection.execute("SELECT id FROM identity").fetchone()[0])
-                """32 random hex digits, given to the file once and for all: no other has them."""
+                """32 random hex digits, given to the file once and for all: no other but its copies has them."""
             except BaseException:
                 self._connection.close()
                 raise
@@ -139,7 +139,7 @@ class DecisionStore:
         """
         _check(decision)
         with self._transaction():
-            made = self._made_by(nonce)
+            made = self._made_by(nonce, decision.reader)
             return self._insert(decision, nonce=nonce) if made is None else made
 
     def extend(self, decisions: Sequence[Decision]) -> list[int]:
@@ -170,7 +170,7 @@ class DecisionStore:
         """
         from_now = utc_now() if time is None else time
         with self._transaction():
-            made = self._made_by(nonce)
+            made = self._made_by(nonce, reader)
             if made is not None:
                 return made
             events = {event.event_id: event for event in _read(self._connection)}
@@ -182,6 +182,12 @@ class DecisionStore:
         """Every row, in the order in which they were kept."""
         with self._lock, _sqlite_errors(self.path):
             return _read(self._connection)
+
+    def numbers_of(self, reader: str) -> list[int]:
+        """Numbers of a reader's rows, answers and withdrawals, in order; nothing else of them is read."""
+        with self._lock, _sqlite_errors(self.path):
+            rows = self._connection.execute("SELECT id FROM events WHERE reader = ? ORDER BY id", (reader,))
+            return [int(number) for (number,) in rows]
 
     def revision(self) -> int:
         """Number of the last row, answer or withdrawal; 0 where there is none."""
@@ -201,8 +207,10 @@ class DecisionStore:
         with self._lock, _sqlite_errors(self.path), _transaction_of(self._connection):
             yield
 
-    def _made_by(self, nonce: str | None) -> int | None:
-        row = self._connection.execute("SELECT id FROM events WHERE nonce = ?", (nonce,)).fetchone()
+    def _made_by(self, nonce: str | None, reader: str) -> int | None:
+        row = self._connection.execute("SELECT id, reader FROM events WHERE nonce = ?", (nonce,)).fetchone()
+        if row is not None and row[1] != reader:
+            raise ReviewError(f"nonce {nonce}: made a row of another reader's.")
         return None if row is None else int(row[0])
 
     def _insert(self, decision: Decision, *, withdraws: int | None = None, nonce: str | None = None) -> int:

@@ -35,16 +35,18 @@ def draw_worklist(
     """
     places = check_out(out)
     figures = load_figures(find_results(out))
-    if places.worklist.is_file() and not overwrite:
-        read_worklist(out)  # one that cannot be extended is refused before anything is drawn
-    old_seed, old_share = recorded_rules(out) or (SEED, CERTAIN_SHARE)
+    standing = None if overwrite or not places.worklist.is_file() else read_worklist(out)
+    if standing is None:
+        old_seed, old_share = recorded_rules(out) or (SEED, CERTAIN_SHARE)
+    else:
+        old_seed, old_share = standing.seed, standing.certain_share
     drawn = make_worklist(
         figures,
         budget=budget,
         seed=old_seed if seed is None else seed,
         certain_share=old_share if certain_share is None else certain_share,
     )
-    write_worklist(drawn, out, overwrite=overwrite)
+    write_worklist(drawn, out, extends=standing)
     if drawn.n_random < MIN_RANDOM and len(drawn.table) < drawn.n_figures:
         _log.warning(
             "%d of the figures are drawn at random, but estimates need answers to %d: draw with a larger --review-budget or a "

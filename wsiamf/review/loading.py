@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from wsiamf.review.settling import Settled, settle
 from wsiamf.review.standing import merge, standing
 from wsiamf.review.worklist import Worklist
 from wsiamf.review.worklist_files import read_worklist
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def load_review(
         out: The OUT of ``screen`` or ``cohort``.
         decisions: Decisions files to merge, in place of OUT's own.
         readers: Whose answers count; None for everybody's.
-        adjudicator: Who decides where the others have no majority; she need not have answered yet.
+        adjudicator: Who decides where the others have no majority; she need not have answered yet, which
+            is warned of, since a misspelt name looks the same.
 
     Raises:
         ReviewError: There are no decisions, a reader has given none, or a file cannot be used.
@@ -68,7 +72,7 @@ def load_review(
     read = [read_decisions(path) for path in files]
     # one file stays in its own order, as the live counts take it: clocks may be put back
     answers = standing(read[0] if len(read) == 1 else merge(read))
-    _check_readers(answers, list(readers or ()))
+    _check_readers(answers, list(readers or ()), adjudicator)
     settled = settle(
         figures, answers, readers=readers, adjudicator=adjudicator, empty_slides=empty_slides(results, figures)
     )
@@ -76,10 +80,11 @@ def load_review(
     return Review(places, results, figures, answers, settled, worklist)
 
 
-def _check_readers(decisions: Sequence[Decision], named: Sequence[str]) -> None:
+def _check_readers(decisions: Sequence[Decision], named: Sequence[str], adjudicator: str | None) -> None:
     known = sorted({one.reader for one in decisions})
+    there = ", ".join(known) or "nobody"
     for name in named:
         if name not in known:
-            raise ReviewError(
-                f"reader {name!r}: has given no answer; there are answers of {', '.join(known) or 'nobody'}."
-            )
+            raise ReviewError(f"reader {name!r}: has given no answer; there are answers of {there}.")
+    if adjudicator is not None and adjudicator not in known:
+        _log.warning("%s, who adjudicates, has not answered yet; there are answers of %s", adjudicator, there)

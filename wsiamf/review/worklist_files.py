@@ -25,21 +25,21 @@ _RULES: Final = {
 }
 
 
-def write_worklist(worklist: Worklist, out: Path, *, overwrite: bool = False) -> None:
-    """Write a worklist; one that stands there is replaced where the new one begins with all of its rows.
+def write_worklist(worklist: Worklist, out: Path, *, extends: Worklist | None = None) -> None:
+    """Write a worklist, in place of one that stands there.
 
     Args:
         worklist: To write.
         out: The OUT of ``screen`` or ``cohort``.
-        overwrite: Replace any worklist.
+        extends: Of ``read_worklist``: that the new one must begin with all of its rows; None to replace any worklist.
 
     Raises:
-        ReviewError: Another worklist stands there, which this one does not extend.
+        ReviewError: The new one does not begin with the other's rows.
         OutputError: The files cannot be written.
     """
     places = ReviewPlaces(out)
-    if not overwrite and places.worklist.exists():
-        _check_extends(worklist, read_worklist(out), places.worklist)
+    if extends is not None:
+        _check_extends(worklist, extends, places.worklist)
     with output_errors(places.folder):
         places.folder.mkdir(exist_ok=True)
     with atomic_file(places.worklist) as temporary:
@@ -65,8 +65,9 @@ def read_worklist(out: Path) -> Worklist:
     try:
         table = pd.read_csv(places.worklist, dtype=dict.fromkeys(_TEXT, object), keep_default_na=False, na_values=[""])
         table = table[list(COLUMNS)]
+        _rules(facts)
         return Worklist(table, **{name: facts[name] for name in _FACTS})
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ReviewError(f"{places.worklist}: cannot be read ({error}); {remedy} --overwrite.") from error
 
 
@@ -78,10 +79,17 @@ def redraw_command(worklist: Worklist, out: Path) -> str:
 def recorded_rules(out: Path) -> tuple[int, float] | None:
     """Seed and certain share of the worklist of OUT, from its record alone; None where that does not say."""
     try:
-        facts = _read_record(ReviewPlaces(out).worklist_record)
-        return int(facts["seed"]), float(facts["certain_share"])
-    except (ReviewError, KeyError, TypeError, ValueError):
+        return _rules(_read_record(ReviewPlaces(out).worklist_record))
+    except (ReviewError, KeyError, TypeError, ValueError, OverflowError):
         return None
+
+
+def _rules(facts: dict[str, Any]) -> tuple[int, float]:
+    """Seed and certain share, as a draw takes them."""
+    seed, share = int(facts["seed"]), float(facts["certain_share"])
+    if seed < 0 or not 0 <= share <= 1:
+        raise ValueError(f"seed {seed} and certain share {share} of its record draw nothing")
+    return seed, share
 
 
 def _options(worklist: Worklist) -> str:

@@ -71,6 +71,12 @@ def key_options(options: object) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in _NO_RESULT}
 
 
+def comparable_key(key: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded key without the options that change no result: older versions kept them in it."""
+    options = key.get("options")
+    return {**key, "options": key_options(options)} if isinstance(options, Mapping) else dict(key)
+
+
 def changed_parts(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two keys, in their order: ``options.min_score 0.3 -> 0.5``, ``model``; empty where nothing does.
 
@@ -78,6 +84,7 @@ def changed_parts(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         old: A recorded key; parts that it lacks differ.
         new: Today's.
     """
+    old, new = comparable_key(old), comparable_key(new)
     parts = []
     for name in [*new, *(name for name in old if name not in new)]:
         before, after = old.get(name), new.get(name)

@@ -122,11 +122,13 @@ def _dicom_parts(path: Path, series: str) -> list[Path]:
 
 
 def dicom_series(path: Path) -> str | None:
-    """The series that a DICOM slide image belongs to; None for any other file.
+    """The series that a DICOM slide image belongs to; None for any other file, and for a pipe, which would be waited for.
 
     Raises:
         OSError: The file cannot be read.
     """
+    if not path.is_file():
+        return None
     with path.open("rb") as stream:
         return slide_series(stream)
 
@@ -149,7 +151,7 @@ def dicom_slides(folder: Path) -> dict[str, list[Path]]:
     """
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
-        if _is_content(file.name) and file.is_file() and (series := dicom_series(file)) is not None:
+        if _is_content(file.name) and (series := dicom_series(file)) is not None:
             found.setdefault(series, []).append(file)
     return found
 

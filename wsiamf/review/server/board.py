@@ -156,21 +156,18 @@ class Board:
 
     def shown_revision(self, reader: str) -> int:
         """What a reader may know of the file's revision: blinded, how often she herself has answered or taken back."""
-        return len(self._own_rows(reader)) if self.blinded else self.store.revision()
+        return len(self.store.numbers_of(reader)) if self.blinded else self.store.revision()
 
     def shown_number(self, number: int, reader: str) -> int:
         """Number of a row of the decisions file as its reader is told it: blinded, it counts her own rows alone."""
-        return self._own_rows(reader).index(number) + 1 if self.blinded else number
+        return self.store.numbers_of(reader).index(number) + 1 if self.blinded else number
 
     def number_of(self, shown: int, reader: str) -> int | None:
         """The row that a reader was told this number of; None where there is none."""
         if not self.blinded:
             return shown
-        own = self._own_rows(reader)
+        own = self.store.numbers_of(reader)
         return own[shown - 1] if 0 < shown <= len(own) else None
-
-    def _own_rows(self, reader: str) -> list[int]:
-        return [event.event_id for event in self.store.events() if event.decision.reader == reader]
 
     def answers(self, reader: str) -> list[dict[str, Any]]:
         """Answers that stand and that a reader may see: everybody's, or when blinded the reader's own."""
@@ -321,7 +318,9 @@ class Board:
 
     def _own(self, reader: str) -> Iterator[dict[str, Any]]:
         own = [one for one in self.store.current() if one.reader == reader]
-        numbers: dict[int | None, int] = {number: shown for shown, number in enumerate(self._own_rows(reader), start=1)}
+        numbers: dict[int | None, int] = {
+            number: shown for shown, number in enumerate(self.store.numbers_of(reader), start=1)
+        }
         attached = attach(self.figures, own, empty_slides=self._empty)
         for row, decisions in attached.of_figure.items():
             yield self._given(row, self.figures, decisions[-1]) | {"id": numbers[decisions[-1].decision_id]}

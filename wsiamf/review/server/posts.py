@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -78,7 +80,7 @@ class Keeper:
             Its number as readers are told it (``Board.shown_number``).
 
         Raises:
-            RefusedError: The figure is not among the results.
+            RefusedError: The figure is not among the results, or the nonce is another reader's.
             ReviewError: The file cannot be written to; asking again may help.
         """
         row = self._board.row_named(post.slide, post.uuid)
@@ -106,13 +108,21 @@ class Keeper:
         number = self._board.number_of(post.id, post.reader)
         if number is None:
             raise RefusedError(f"decision {post.id}: there is no such answer to withdraw", 409)
-        try:
+        with _refused_for_good():
             kept = self._board.store.withdraw(number, post.reader, nonce=post.nonce)
-        except ReviewError as error:
-            if error.__cause__ is not None:  # the disk's fault, so that it is worth while to ask again
-                raise
-            raise RefusedError(str(error), 409) from None
         return self._board.shown_number(kept, post.reader)
 
     def _keep(self, post: AnswerPost | AddedPost, decision: Decision) -> int:
-        return self._board.shown_number(self._board.store.append(decision, nonce=post.nonce), post.reader)
+        with _refused_for_good():
+            kept = self._board.store.append(decision, nonce=post.nonce)
+        return self._board.shown_number(kept, post.reader)
+
+
+@contextmanager
+def _refused_for_good() -> Iterator[None]:
+    try:
+        yield
+    except ReviewError as error:
+        if error.__cause__ is not None:  # the disk's fault, so that it is worth while to ask again
+            raise
+        raise RefusedError(str(error), 409) from None

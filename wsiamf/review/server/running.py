@@ -65,9 +65,6 @@ def serve_review(
     for name in (reader, adjudicator):
         if name is not None:
             check_reader(name)
-    for folder in slide_folders:
-        if not folder.is_dir():
-            raise ReviewError(f"{folder}: no such folder of slides; correct --slides.")
     places = check_out(out)
     results = find_results(out)  # before anything is written
     worklist = _worklist(places)
@@ -112,12 +109,12 @@ def listening_again(host: str, port: int, places: ReviewPlaces) -> socket.socket
     if kept:
         try:
             return listening(host, kept)
-        except ReviewError as error:
+        except ReviewError:
             _log.warning(
-                "%s Another port is taken; what a browser has kept unsent under port %d is sent when the review is served "
-                "there again.",
-                error,
+                "port %d, on which %s was served last, is in use; serving on another. What a browser has kept unsent is sent "
+                "when the review is served there again.",
                 kept,
+                places.out,
             )
     return listening(host, port)
 
@@ -125,7 +122,7 @@ def listening_again(host: str, port: int, places: ReviewPlaces) -> socket.socket
 def _kept_port(places: ReviewPlaces) -> int:
     try:
         port = int(json.loads(places.server.read_text("utf-8"))["port"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return 0
     return port if 0 < port < 1 << 16 else 0
 

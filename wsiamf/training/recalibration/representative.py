@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,6 +14,7 @@ import pandas as pd
 
 from wsiamf.errors import TrainingError
 from wsiamf.spec import ModelSpec
+from wsiamf.training.readers.label_table import LabelTable
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +25,15 @@ _MIN_KNOWN: Final = 0.5  # a sign that fewer of the figures carry says nothing o
 _TRUE_WORDS: Final = frozenset({"true", "1", "yes", "hard"})
 
 
-def picked_as_hard(labels: Path) -> dict[str, float]:
+def picked_as_hard(labels: LabelTable) -> dict[str, float]:
     """Share of a manifest's rows that it marks as hard cases, by what marks them.
 
     A column ``hard`` does (as in ``predictions.csv``), and so do filled columns ``rank`` and ``reason`` (``hard_cases.csv``).
     """
-    rows = pd.read_csv(labels, dtype=str, keep_default_na=False)
+    rows = labels.cells
     signs: dict[str, float] = {}
     if "hard" in rows and (rows["hard"] != "").mean() >= _MIN_KNOWN:
-        signs["marked in the column hard"] = float(rows["hard"].str.strip().str.lower().isin(_TRUE_WORDS).mean())
+        signs["marked in the column hard"] = float(rows["hard"].str.lower().isin(_TRUE_WORDS).mean())
     if {"rank", "reason"} <= set(rows):
         signs["taken from hard_cases.csv (columns rank, reason)"] = float(
             ((rows["rank"] != "") & (rows["reason"] != "")).mean()
@@ -41,7 +41,7 @@ def picked_as_hard(labels: Path) -> dict[str, float]:
     return signs
 
 
-def check_equal_chances(labels: Path) -> None:
+def check_equal_chances(labels: LabelTable) -> None:
     """Refuse labels of a review's whole worklist, in which picked figures stand beside figures drawn at random.
 
     Args:
@@ -51,12 +51,12 @@ def check_equal_chances(labels: Path) -> None:
     Raises:
         TrainingError: The figures were not drawn with one probability.
     """
-    rows = pd.read_csv(labels, dtype=str, keep_default_na=False)
-    chances = set(rows.get("inclusion_probability", pd.Series(dtype=str)))
+    chances = set(labels.cells.get("inclusion_probability", pd.Series(dtype=str)))
     if len(chances) > 1:
         raise TrainingError(
-            f"{labels}: these figures were not drawn with one probability (column inclusion_probability), so that calibration "
-            "and error rates of these would be wrong for a slide; `wsiamf review export --random-only` writes those that were."
+            f"{labels.path}: these figures were not drawn with one probability (column inclusion_probability), so that "
+            "calibration and error rates of these would be wrong for a slide; `wsiamf review export --random-only` writes "
+            "those that were."
         )
 
 
