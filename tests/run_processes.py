@@ -17,7 +17,7 @@ from tests.dask_processes import kill_group
 from tests.made_cohort import ROOT, hooked_path
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "did not come about"

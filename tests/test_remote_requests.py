@@ -46,7 +46,7 @@ class Counted:
             self._now += 1
             self.peak = max(self.peak, self._now)
             self._changed.notify_all()
-            if not self._changed.wait_for(lambda: self.peak >= self._held_for, timeout=30):
+            if not self._changed.wait_for(lambda: self.peak >= self._held_for, timeout=20):  # before TIMEOUT_S
                 self._held_for = 0  # they are not coming: the test fails, soon
         time.sleep(0.01)
         with self._changed:
