@@ -224,7 +224,7 @@ class TestRuns:
             elif len(waits) == 2:
                 monkeypatch.setattr(module, "STALE_S", 0.0)
 
-        monkeypatch.setattr(module.time, "sleep", sleep)
+        monkeypatch.setattr("wsiamf.cohort.locks.time.sleep", sleep)
         wait_for_silent(locks, said.append)
         assert [line.split(":")[0] for line in said] == ["shard-2-of-8.run"]
         assert len(waits) == 2
