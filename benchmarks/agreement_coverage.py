@@ -69,7 +69,7 @@ def coverage(draw: Draw, n: int, n_draws: int) -> dict[str, str]:
 def _summed(held: list[tuple[bool, float] | None]) -> str:
     given = np.array([one for one in held if one is not None], dtype=np.float64)
     none = 1 - len(given) / len(held)
-    return f"{given[:, 0].mean():.3f} ({given[:, 1].mean():.2f}{f'; none {none:.0%}' if none else ''})"
+    return f"{given[:, 0].mean():.3f} ({given[:, 1].mean():.2f}{f'; none {none:.0%}' if none >= 0.005 else ''})"
 
 
 def main() -> None:

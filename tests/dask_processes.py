@@ -37,7 +37,7 @@ class DaskProcesses:
         self.scheduler = self._start(
             "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"
         )
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while not self.scheduler_file.is_file():
             assert time.monotonic() < end
             assert self.scheduler.poll() is None
@@ -57,6 +57,11 @@ class DaskProcesses:
         )
         self.workers.append(worker)
         return worker
+
+    def kill_worker(self, worker: subprocess.Popen[bytes]) -> None:
+        """Kill one worker with all that it started, and forget it: its number may be another's by the end."""
+        self.workers.remove(worker)
+        kill_group(worker)
 
     def close(self) -> None:
         """End them all."""

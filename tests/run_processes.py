@@ -6,16 +6,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.dask_processes import kill_group
 from tests.made_cohort import ROOT, hooked_path
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "did not come about"
@@ -38,26 +40,37 @@ def children_of(out: Path) -> list[psutil.Process]:
     return found
 
 
-def start_runner(folder: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+@contextmanager
+def killed_on_error(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """``with process``, which waits for its end, without waiting for ever where a test fails; it leads a session."""
+    with process:
+        try:
+            yield process
+        except BaseException:
+            kill_group(process)
+            raise
+
+
+def start_runner(folder: Path, *arguments: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
     return _start("tests.cohort_runner", str(folder), *arguments, **options)
 
 
-def start_command(*arguments: str) -> subprocess.Popen[str]:
+def start_command(*arguments: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
     """``wsiamf`` as a user calls it."""
-    return _start("wsiamf", *arguments)
+    return _start("wsiamf", *arguments, **options)
 
 
-def _start(module: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+def _start(module: str, *arguments: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         env=os.environ | {"PYTHONPATH": hooked_path()},
         cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        **options,
+        **(pipes | options),
     )
+    return killed_on_error(process)
 
 
 def is_running(process: psutil.Process) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ import uvicorn
 from tests.coordinate_slide import coordinate_coded, write_pyramid_tiff
 from tests.made_predictions import EXPERTS
 from tests.made_result_folder import table_at, write_results
+from tests.run_processes import wait_until
 from wsiamf.export.results import find_results
 from wsiamf.files import dump_json, sha256_file
 from wsiamf.geometry import Bounds, SlideFrame
@@ -70,9 +70,8 @@ def serving(app: Gate, port: int = 0) -> Iterator[int]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
+        wait_until(lambda: server.started or not thread.is_alive())
+        assert server.started, "the server did not start"
         yield int(listener.getsockname()[1])
     finally:
         server.should_exit = True

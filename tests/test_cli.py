@@ -6,10 +6,12 @@ import io
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ import pytest
 from PIL import Image
 
 from tests.coordinate_slide import coordinate_coded, write_pyramid_tiff
+from tests.run_processes import killed_on_error
 from tests.tiny_model import tiny_bundle
 from wsiamf.cli.main import _COMMANDS, run, wsiamf
 
@@ -113,23 +116,42 @@ def test_screen(slide: Path, points: Path, model: str, tmp_path: Path) -> None:
     assert (quiet.returncode, quiet.stderr) == (0, "")
 
 
-def test_progress_on_a_terminal(slide: Path, points: Path, model: str, tmp_path: Path) -> None:
+@contextmanager
+def on_a_terminal(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], Iterator[bytes]]]:
+    """A call whose stderr is a terminal, and what it shows there, piece by piece."""
     ours, theirs = pty.openpty()
-    arguments = ["screen", slide, "--points", points, "--out", tmp_path / "out", "--model", model]
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
-    process = subprocess.Popen([*WSIAMF, *map(str, arguments)], stdout=subprocess.PIPE, stderr=theirs, env=environment)
+    process = subprocess.Popen(
+        [*WSIAMF, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
+        text=True,
+        start_new_session=True,
+    )
     os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            chunk = os.read(ours, 4096)
-        except OSError:
-            break
-        if not chunk:
-            break
-        shown += chunk
-    process.communicate()
-    os.close(ours)
+
+    def shown() -> Iterator[bytes]:
+        while select.select([ours], [], [], 300)[0]:
+            try:
+                chunk = os.read(ours, 4096)
+            except OSError:  # on Linux, where the other end is closed
+                return
+            if not chunk:
+                return
+            yield chunk
+        pytest.fail("it shows nothing more, and does not end")
+
+    try:
+        with killed_on_error(process):
+            yield process, shown()
+    finally:
+        os.close(ours)
+
+
+def test_progress_on_a_terminal(slide: Path, points: Path, model: str, tmp_path: Path) -> None:
+    arguments = ["screen", slide, "--points", points, "--out", tmp_path / "out", "--model", model]
+    with on_a_terminal(*arguments) as (process, chunks):
+        shown = b"".join(chunks)
     assert process.returncode == 0
     assert b"candidates" in shown
     assert b"\x1b[" in shown
@@ -142,14 +164,16 @@ def test_ctrl_c_leaves_nothing(slide: Path, tmp_path: Path, model: str) -> None:
     out = tmp_path / "out"
     arguments = ["screen", slide, "--points", tmp_path / "many.csv", "--out", out, "--model", model, "--merge-um", "0"]
     for number in (signal.SIGINT, signal.SIGTERM):
-        process = subprocess.Popen([*WSIAMF, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
-        time.sleep(6)
-        process.send_signal(number)
-        _, shown = process.communicate(timeout=60)
+        with on_a_terminal(*arguments) as (process, chunks):
+            shown = next(chunks)
+            while b"candidates" not in shown:  # the first of its progress
+                shown += next(chunks)
+            process.send_signal(number)
+            shown += b"".join(chunks)
         # Whatever is caught, Python ends by the signal where it came inside exec(), as when a dataclass is imported.
         assert process.returncode in (1, -signal.SIGINT)
-        assert "interrupted" in shown
-        assert "Traceback" not in shown
+        assert b"interrupted" in shown
+        assert b"Traceback" not in shown
         assert not out.exists()
 
 

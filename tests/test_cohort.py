@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -20,11 +19,12 @@ import pytest
 from tests.cohort_slides import N_DAMAGED, N_SLIDES, SIDE, write_cohort
 from tests.dask_processes import dask_processes
 from tests.made_cohort import results, untimed
+from tests.sample_cohort import made_item, write_made_plan
 from tests.tiny_model import tiny_bundle
 from wsiamf.cli.main import run
 from wsiamf.cohort.inputs import Cohort, Compute
 from wsiamf.cohort.items import Classes
-from wsiamf.cohort.locks import STALE_S, run_lock
+from wsiamf.cohort.locks import run_lock
 from wsiamf.cohort.places import RESULT_NAMES, Places
 from wsiamf.cohort.screening import screen_cohort
 from wsiamf.errors import CohortError
@@ -313,17 +313,24 @@ class TestMixed:
         assert places.plan.read_bytes() == before
 
     def test_a_collection_waits_for_a_silent_shard_of_another_host(
-        self, small: Path, model: Path, capsys: pytest.CaptureFixture[str]
+        self, sample_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        words = ["cohort", small, "--out", small.parent / "out", "--model", model, "--device", "cpu", *THREADS]
-        assert run([str(word) for word in (*words, "--shard", "1/1")]) == 0
-        lock = Places(small.parent / "out").locks / "shard-1-of-2.run"
+        places = write_made_plan(tmp_path / "out", [made_item(sample_data, 1, "a")])
+        lock = places.locks / "shard-1-of-2.run"
         owner = {"host": "elsewhere", "pid": 1, "started": 1.0, "kind": "run", "token": "t", "since": 1.0}
         lock.write_text(json.dumps(owner))
-        then = time.time() - STALE_S + 2
-        os.utime(lock, (then, then))
-        assert run(["cohort", "collect", str(small.parent / "out")]) == 0
-        assert "shard-1-of-2.run: held by process 1 on elsewhere; waiting" in capsys.readouterr().err
+        waits: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            os.utime(lock, (0, 0))
+
+        monkeypatch.setattr("wsiamf.cohort.locks.time.sleep", sleep)
+        assert run(["cohort", "collect", str(places.out)]) == 1  # of a slide that nobody screened
+        said = capsys.readouterr().err
+        assert "shard-1-of-2.run: held by process 1 on elsewhere; waiting" in said
+        assert "1 slides have no result" in said
+        assert waits
 
 
 @pytest.mark.parametrize(
@@ -360,10 +367,13 @@ def test_files_of_others_are_not_replaced(
         assert (tmp_path / "cohort.csv").read_text() == "mine\n"
 
 
-def test_a_run_that_wrote_nothing_does_not_make_the_folder_a_cohorts(manifest: Path, tmp_path: Path) -> None:
+def test_a_run_that_wrote_nothing_does_not_make_the_folder_a_cohorts(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / ".wsiamf-cohort" / "locks").mkdir(parents=True)
     (tmp_path / "cohort.csv").write_text("mine\n")
     assert run(["cohort", str(manifest), "--out", str(tmp_path), "--workers", "0"]) == 1
+    assert "holds cohort.csv, but no cohort of wsiamf" in capsys.readouterr().err
     assert (tmp_path / "cohort.csv").read_text() == "mine\n"
 
 

@@ -26,6 +26,23 @@ def worker_facts() -> tuple[int, int]:
     return os.getpid(), os.getppid()
 
 
+def fetched(link: str) -> bytes:
+    """What stands at an address of this machine, whatever proxy the environment names."""
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(link, timeout=60) as page:
+        return bytes(page.read())
+
+
+@pytest.fixture
+def taken_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """``:PORT`` of the dashboard, where another listens already."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr("wsiamf.cohort.cluster._DASHBOARD", f"127.0.0.1:{port}")
+        yield f":{port}"
+
+
 class TestLocal:
     def test_workers_are_processes_of_one_thread_and_end_with_the_block(
         self, capfd: pytest.CaptureFixture[str]
@@ -38,8 +55,7 @@ class TestLocal:
             link = dashboard_address(client)
             assert link is not None
             assert link.startswith("http://127.0.0.1:")
-            with urllib.request.urlopen(link.replace("/status", "/individual-workers")) as page:  # noqa: S310 - our own
-                assert b"bokeh" in page.read().lower()
+            assert b"bokeh" in fetched(link.replace("/status", "/individual-workers")).lower()
         assert not any(psutil.pid_exists(pid) for pid in workers)
         assert capfd.readouterr() == ("", "")
 
@@ -59,13 +75,12 @@ class TestLocal:
             ends = [end for process in processes for end in process.net_connections("inet")]
             assert {end.laddr.ip for end in ends if end.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
 
-    def test_a_taken_dashboard_port_is_no_trouble(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen()
-            monkeypatch.setattr("wsiamf.cohort.cluster._DASHBOARD_PORT", taken.getsockname()[1])
-            with cluster(1, 1) as client:
-                assert client.nthreads()
+    def test_a_taken_dashboard_port_is_no_trouble(self, taken_port: str) -> None:
+        with cluster(1, 1) as client:
+            link = dashboard_address(client)
+            assert link is not None
+            assert taken_port not in link
+            assert b"bokeh" in fetched(link.replace("/status", "/individual-workers")).lower()
 
     def test_an_error_inside_passes_through(self) -> None:
         with pytest.raises(KeyError, match="inside"), cluster(1, 1):
@@ -121,6 +136,14 @@ class TestSlurm:
             script = started.job_script()
         for part in ("-p long", "-A p1", "--gres=gpu:1", "--cpus-per-task=4", "--resources GPU=1", "--nthreads 1"):
             assert part in script
+
+    def test_the_dashboard_of_our_scheduler_is_found(self, taken_port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("dask_jobqueue.SLURMCluster.scale", lambda _self, jobs: None)  # there is no Slurm here
+        with cluster(1, 1, config=load_cluster_config(find_config("cluster/slurm"))) as client:
+            link = dashboard_address(client)
+            assert link is not None
+            assert taken_port not in link
+            assert b"bokeh" in fetched(link.replace("/status", "/individual-workers")).lower()
 
     @pytest.mark.parametrize(
         ("changes", "message"),

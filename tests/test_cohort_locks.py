@@ -8,13 +8,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 import wsiamf.cohort.locks as module
 from tests.made_cohort import ROOT
+from tests.run_processes import killed_on_error, wait_until
 from wsiamf.cohort.locks import Lock, LockHeldError, living_holder, read_owner, run_lock, slide_lock, wait_for_silent
 from wsiamf.errors import CohortError, OutputError
 
@@ -24,18 +28,24 @@ def locks(tmp_path: Path) -> Path:
     return tmp_path / "out" / ".wsiamf-cohort" / "locks"
 
 
-def hold_elsewhere(path: Path, then: str) -> subprocess.Popen[str]:
+@contextmanager
+def hold_elsewhere(path: Path, then: str) -> Iterator[subprocess.Popen[str]]:
     """A process that takes a lock, says so, and goes on with ``then``."""
     code = (
         "import os, sys, time; from pathlib import Path; from wsiamf.cohort.locks import Lock\n"
         f"lock = Lock(Path({str(path)!r}), 'slide'); print('held', flush=True)\n{then}"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        start_new_session=True,
     )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    return holder
+    with killed_on_error(process) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield holder
 
 
 def of_another_host(path: Path, age_s: float) -> None:
@@ -66,7 +76,8 @@ class TestLock:
             with pytest.raises(LockHeldError, match=f"process {holder.pid} "):
                 Lock(path, "slide")
             holder.kill()
-            time.sleep(0.1)  # not waited for yet: a zombie is gone, too
+            # Not waited for yet: a zombie is gone, too.
+            wait_until(lambda: psutil.Process(holder.pid).status() == psutil.STATUS_ZOMBIE)
             Lock(path, "slide").release()
 
     def test_a_number_used_again_is_another_process(self, locks: Path) -> None:
@@ -200,16 +211,23 @@ class TestRuns:
         assert list(locks.glob("*.run")) == []
 
     @pytest.mark.parametrize("lives", [False, True])
-    def test_a_silent_run_of_another_host_is_waited_for(self, lives: bool, locks: Path) -> None:
-        path, said = locks / "shard-2-of-8.run", list[str]()
-        of_another_host(path, module.STALE_S - 1.5)
-        beat = threading.Timer(0.3, path.touch)
-        if lives:
-            beat.start()
-        began = time.monotonic()
+    def test_a_silent_run_of_another_host_is_waited_for(
+        self, lives: bool, locks: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, said, waits = locks / "shard-2-of-8.run", list[str](), list[float]()
+        of_another_host(path, 1.0)
+
+        def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 2 and lives:
+                path.touch()
+            elif len(waits) == 2:
+                monkeypatch.setattr(module, "STALE_S", 0.0)
+
+        monkeypatch.setattr("wsiamf.cohort.locks.time.sleep", sleep)
         wait_for_silent(locks, said.append)
-        assert time.monotonic() - began < 10
         assert [line.split(":")[0] for line in said] == ["shard-2-of-8.run"]
+        assert len(waits) == 2
         assert (living_holder(path) is not None) == lives
 
     def test_a_run_of_this_host_is_not_waited_for(self, locks: Path) -> None:

@@ -180,6 +180,7 @@ def test_an_adjudicator_may_be_named_before_she_has_answered(
     assert run(["review", "apply", str(out), "--adjudicator", "cara"]) == 0
     assert "cara" not in capsys.readouterr().err
     assert run(["review", "apply", str(out), "--reader", "nobody"]) == 1
+    assert "nobody" in capsys.readouterr().err
 
 
 def test_a_slide_with_the_name_of_an_output_is_refused_and_renaming_it_helps(

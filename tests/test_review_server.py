@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from tests.coordinate_slide import coordinate_coded
+from tests.run_processes import killed_on_error, wait_until
 from tests.served_review import CODED_SIZE, SAMPLE, TOKEN, made_out, screen_again, serving, worklist_of
 from wsiamf.cli.main import run
 from wsiamf.errors import ReviewError, SlideError, SlideReadError
@@ -530,8 +531,7 @@ class TestShelf:
                 lent.enter_context(shelf.borrow(0))
             with ThreadPoolExecutor(1) as pool:
                 waiting = pool.submit(use)
-                while not shelf._changed._waiters:  # type: ignore[attr-defined]
-                    time.sleep(0.001)
+                wait_until(lambda: shelf._changed._waiters)  # type: ignore[attr-defined]
                 with shelf._changed:  # so that it does not wake before the slide is gone
                     lent.close()
                     for number in range(1, n):
@@ -995,7 +995,7 @@ class TestServing:
             link = process.stdout.readline().strip()
             import httpx
 
-            with httpx.Client(timeout=LONGEST_WAIT_S) as client:
+            with httpx.Client(timeout=LONGEST_WAIT_S, trust_env=False) as client:
                 assert client.get(link).status_code == 200
                 assert client.get(link.partition("?")[0] + "api/session").json()["reader"] == "Anna"
             process.send_signal(signal.SIGINT)
@@ -1039,7 +1039,7 @@ class TestServing:
             assert listener.getsockname()[1] > 0
 
     @staticmethod
-    def served(out: Path, page: dict[str, Path]) -> subprocess.Popen[str]:
+    def served(out: Path, page: dict[str, Path]) -> AbstractContextManager[subprocess.Popen[str]]:
         """A process that serves, with the stand-in for the built page."""
         program = (
             "import sys, pathlib; from wsiamf.review.server import front_end;"
@@ -1047,6 +1047,11 @@ class TestServing:
             "from wsiamf.cli.review_serve import serve;"
             f"serve([{str(out)!r}, '--no-browser', '--reader', 'Anna'], standalone_mode=False)"
         )
-        return subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
+        return killed_on_error(process)

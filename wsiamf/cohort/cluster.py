@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib import import_module
@@ -19,7 +19,7 @@ from wsiamf.errors import CohortError, ConfigError
 
 _CONNECT_S: Final = 15.0
 _LOOPBACK: Final = "127.0.0.1"
-_DASHBOARD_PORT: Final = 8787
+_DASHBOARD: Final = f"{_LOOPBACK}:8787"  # on loopback alone: whoever reaches it sees names of slides
 _TALKATIVE: Final = ("distributed", "distributed.client", "distributed.nanny", "distributed.worker", "tornado")
 _SETTINGS: Final = {
     "distributed.comm.timeouts.connect": f"{_CONNECT_S:g}s",
@@ -60,7 +60,13 @@ def cluster(
                 yield client
             return
         started = _local(workers) if config is None else _slurm(config, threads_per_worker)
-        with closing(started), closing(Client(started, set_as_default=False)) as client:
+        # Else Slurm's names the scheduler's host, where the dashboard does not listen.
+        link = dask.config.get("distributed.dashboard.link").replace("{host}", _LOOPBACK)
+        with (
+            dask.config.set({"distributed.dashboard.link": link}),
+            closing(started),
+            closing(Client(started, set_as_default=False)) as client,
+        ):
             yield client
 
 
@@ -91,16 +97,17 @@ def _connected(scheduler: str | None, scheduler_file: Path | None) -> Client:
 
 def _local(workers: int) -> LocalCluster:
     try:
-        return LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,  # a worker screens one slide at a time; its child uses the cores
-            processes=True,
-            host=_LOOPBACK,
-            dashboard_address=_dashboard(),
-            memory_limit=None,  # a worker holds nothing, and its child's memory is not its own
-            silence_logs=logging.CRITICAL,
-            preload=engine.__name__,
-        )
+        with _another_port_without_a_word():
+            return LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,  # a worker screens one slide at a time; its child uses the cores
+                processes=True,
+                host=_LOOPBACK,
+                dashboard_address=_DASHBOARD,
+                memory_limit=None,  # a worker holds nothing, and its child's memory is not its own
+                silence_logs=logging.CRITICAL,
+                preload=engine.__name__,
+            )
     except (OSError, RuntimeError) as error:
         raise CohortError(f"--workers {workers}: the workers cannot be started: {error}.") from error
 
@@ -125,23 +132,19 @@ def slurm_cluster(config: SlurmConfig, threads_per_worker: int) -> Any:
         jobqueue = import_module("dask_jobqueue")
     except ImportError as error:
         raise ConfigError("--cluster: dask-jobqueue is not installed; pip install 'wsiamf[slurm]'.") from error
-    return jobqueue.SLURMCluster(
-        scheduler_options={"dashboard_address": _dashboard()}, **slurm_options(config, threads_per_worker)
-    )
+    with _another_port_without_a_word():
+        return jobqueue.SLURMCluster(
+            scheduler_options={"dashboard_address": _DASHBOARD}, **slurm_options(config, threads_per_worker)
+        )
 
 
-def _dashboard() -> str:
-    """On loopback alone: whoever reaches it sees names of slides."""
-    return f"{_LOOPBACK}:{_DASHBOARD_PORT if _is_free(_DASHBOARD_PORT) else 0}"
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind((_LOOPBACK, port))
-        except OSError:
-            return False
-    return True
+@contextmanager
+def _another_port_without_a_word() -> Iterator[None]:
+    """Dask takes another port for its dashboard where the usual one is taken, and warns; whoever looks is told the address."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Port .* is already in use")
+        warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)  # of the first try
+        yield
 
 
 def _quiet() -> None:
