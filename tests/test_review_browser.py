@@ -593,7 +593,7 @@ def test_a_page_left_open_while_the_results_change(serve: Serve, out: Path) -> N
     expect(page.get_by_test_id("held")).to_contain_text("1 decision waits")
     second = worklist_of(out).table["uuid"].iloc[1]
     screen_again(out)
-    write_worklist(worklist_of(out), out, overwrite=True)
+    write_worklist(worklist_of(out), out)
     assert second in set(load_figures(find_results(out))["uuid"])  # else what waits would be refused
 
     again = serve(port=review.port)
