@@ -406,7 +406,7 @@ class TestFiles:
             database.execute("INSERT INTO Annotations_label (person, class, annoId) VALUES (2, 1, 3)")
         found = read_candidates(path, slide)
         assert found.table["by_person"].tolist() == [False, False, True, False]
-        assert any("labels of Ann: name those" in note for note in found.notes)  # and not the model
+        assert any("labels of 'Ann': name those" in note for note in found.notes)  # and not the model
         chosen = read_candidates(path, slide, raters=[f"wsiamf {MODEL}"])
         assert chosen.table["by_person"].all()
 

@@ -50,6 +50,7 @@ export class SlideViewer {
       navigatorDisplayRegionColor: "#ffd400",
       animationTime: 0.25,
       springStiffness: 10,
+      clickTimeThreshold: Infinity, // a button held for long, or a busy machine, is no drag
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
       gestureSettingsTouch: { clickToZoom: false },
       maxZoomPixelRatio: 4,
