@@ -84,6 +84,10 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     content: WebServer
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # who does not want an answer hangs up
+            super().handle()
+
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         data = self.content.files.get(path)
@@ -114,8 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        with suppress(BrokenPipeError, ConnectionResetError):  # who does not want the body hangs up
-            self.wfile.write(body if sent is None else body[:sent])
+        self.wfile.write(body if sent is None else body[:sent])
         if sent is not None:
             self.wfile.flush()
             self.close_connection = True

@@ -101,7 +101,7 @@ def model_opts(command: Command) -> Command:
             type=click.Choice(["auto", "f32", "bf16", "int8"]),
             default="auto",
             show_default=True,
-            help="auto: f32; bf16 on CUDA, and int8 on the CPU where the model holds that form, are faster and less exact.",
+            help="auto: f32. Faster, less exact: bf16 on CUDA; int8 on a CPU with VNNI, where the model holds that form.",
         ),
         click.option(
             "--batch-size",
