@@ -56,31 +56,34 @@ def region_of_mask(mask: NDArray[np.bool_], downsample: tuple[float, float], fra
 
 def _stained(thumbnail: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Mask (height, width) of stained pixels, single ones smoothed away by a 3 x 3 majority."""
-    color = _color_density(thumbnail, _glass_color(thumbnail))
-    red, green = thumbnail[..., 0].astype(np.int16), thumbnail[..., 1].astype(np.int16)
-    candidate = (thumbnail.max(axis=2) >= _DARK_LEVEL) & (green - red <= _INK_LEAD)
+    rgb = np.ascontiguousarray(thumbnail.transpose(2, 0, 1))  # extremes over the last of three axes take ten times as long
+    red, green, blue = rgb
+    color = _color_density(rgb, _glass_color(rgb))
+    lightest = np.maximum(np.maximum(red, green), blue)
+    candidate = (lightest >= _DARK_LEVEL) & (green.astype(np.int16) - red <= _INK_LEAD)
     threshold = min(max(_otsu(color[candidate]), _MIN_THRESHOLD), _MAX_THRESHOLD)
     mask = candidate & (color > threshold)
     neighbours = ndimage.uniform_filter(mask.astype(np.float32), size=3, mode="nearest")
     return np.asarray(neighbours > 0.5)
 
 
-def _glass_color(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Colour of bare glass relative to its brightest channel; (1, 1, 1) where there is none."""
+def _glass_color(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Colour of bare glass relative to its brightest channel, of (3, height, width); (1, 1, 1) where there is none."""
     neutral = np.ones(3, dtype=np.float32)
-    lowest = thumbnail.min(axis=2)
-    bright = thumbnail[lowest >= max(_GLASS_LEVEL, float(np.percentile(lowest, 90)))]
-    if not len(bright):
+    red, green, blue = rgb
+    lowest = np.minimum(np.minimum(red, green), blue)
+    bright = rgb[:, lowest >= max(_GLASS_LEVEL, float(np.percentile(lowest, 90)))]
+    if not bright.size:
         return neutral
-    color = np.median(bright, axis=0).astype(np.float32)
+    color = np.median(bright, axis=1).astype(np.float32)
     tint = float(np.log10(color.max() / color.min()))
     return np.asarray(color / color.max(), dtype=np.float32) if tint < _GLASS_TINT else neutral
 
 
-def _color_density(thumbnail: NDArray[np.uint8], glass: NDArray[np.float32]) -> NDArray[np.float32]:
+def _color_density(rgb: NDArray[np.uint8], glass: NDArray[np.float32]) -> NDArray[np.float32]:
     """Optical density between the most and the least absorbed channel; 0 for grey of any lightness."""
     levels = np.log10(np.arange(1, 257, dtype=np.float32)[:, None] / glass)  # by grey level and channel
-    red, green, blue = (levels[thumbnail[..., channel], channel] for channel in range(3))
+    red, green, blue = (levels[values, channel] for channel, values in enumerate(rgb))
     highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     return np.asarray(highest - lowest, dtype=np.float32)
 
