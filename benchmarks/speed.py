@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from arithmetic import OPERATIONS, matrix_products
 from eager import EagerModel, default_model, naive_pipeline, paper_model
 from made_slide import N_POINTS, ROOT, SIDE, WORK, made_slide
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ from wsiamf import load_model, open_slide, screen_slide
 from wsiamf.bundle import open_bundle
 from wsiamf.crops import iter_crops, plan_reading
 from wsiamf.inference import Classifier
+from wsiamf.model import count_macs
 from wsiamf.screen.classify import classify_candidates
 from wsiamf.spec import ModelSpec
 from wsiamf.statuses import OK
@@ -171,6 +173,22 @@ def compare_classifying(run: Run, eager: EagerModel, ours: dict[str, Classifier]
         run.classifying[name] = rates[name]
         run.rows.append(rate_row(f"classifying, {name}", rates[name], EAGER, rates[EAGER], CLASSIFYING_EAGER[name]))
         run.note_difference(name, timed[name].results[-1].p_atypical, timed[EAGER].results[-1])
+    compare_arithmetic(run, rates["f32"], rates[EAGER])
+
+
+def compare_arithmetic(run: Run, ours: float, eager: float) -> None:
+    """The row of how busy float32 keeps the processor, and the note of what that leaves room for."""
+    products = matrix_products()
+    for product in products.values():
+        product()
+    timed = run.time("matrix products", products)
+    fastest = min(timed, key=lambda name: timed[name].seconds)
+    limit = OPERATIONS / timed[fastest].seconds
+    per_crop = 2 * count_macs(open_bundle().spec)
+    reached, side = f"{ours * per_crop / 1e9:.0f} GFLOP/s", f"matrix products ({fastest}) {limit / 1e9:.0f} GFLOP/s"
+    run.rows.append(Row("arithmetic of classifying, f32", reached, side, ours * per_crop / limit))
+    room = limit / (eager * per_crop)
+    run.notes.append(f"at the rate of matrix products this network would be {room:.2f} times as fast as {EAGER}")
 
 
 def read_and_classify(slide: Path, points: Points, model: Classifier) -> None:

@@ -40,7 +40,7 @@ _TITLE_PX: Final = 40
 _TICK_PX: Final = 7
 _BAR_PX: Final = 3
 
-_COMPRESSION: Final = 3  # half the time of zlib's own 6, for a file 2 % larger
+_COMPRESSION: Final = 1  # 40 % of the time of zlib's own 6, for a file 3 % larger
 
 _PAPER: Final = (255, 255, 255)
 _INK: Final = (33, 37, 41)

@@ -6,6 +6,7 @@ import json
 import platform
 import socket
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -42,8 +43,14 @@ def program_facts() -> dict[str, Any]:
     return {
         "algorithm_version": ALGORITHM_VERSION,
         "wsiamf": __version__,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "versions": {"python": platform.python_version(), **_library_versions()},
     }
+
+
+@cache
+def _library_versions() -> dict[str, str]:
+    """Kept, since reading them takes as long as the tables of a small slide, and a process may screen thousands."""
+    return {name: version(name) for name in _LIBRARIES}
 
 
 def run_record(facts: dict[str, Any], *, started: datetime, host_paths: dict[str, str | None]) -> dict[str, Any]:
