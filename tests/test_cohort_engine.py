@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -231,10 +232,13 @@ class TestKilled:
     def test_a_worker_that_takes_an_outcome_along_loses_no_slide(
         self, on_tcp: DaskProcesses, client: Client, items: list[Item], model: Path, tmp_path: Path
     ) -> None:
-        orders = make_orders(tmp_path, model)
+        orders = make_orders(tmp_path, model, since=time.time())
+        orders = replace(orders, classes=next(iter(probe(client, orders).values())))
         killed: list[subprocess.Popen[bytes]] = []
+        seen: list[Outcome | Progress] = []
 
-        def kill_those_that_are_done(_event: object) -> None:
+        def kill_those_that_are_done(event: Outcome | Progress) -> None:
+            seen.append(event)
             if killed:
                 return
             wait_until(lambda: len(list(tmp_path.glob("*/run.json"))) == 3)
@@ -249,6 +253,7 @@ class TestKilled:
         tally = run_on_dask(items[:2] + items[3:4], client, orders, kill_those_that_are_done)
         client.wait_for_workers(2, timeout=120)
         assert tally == {"done": 3}
+        assert sorted(one.attempts for one in plain(seen)) == [0, 0, 1]  # those run again find their slide done
 
     def test_a_slide_whose_workers_die_each_time_is_set_aside(
         self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
