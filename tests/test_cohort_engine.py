@@ -255,12 +255,22 @@ class TestKilled:
         assert tally == {"done": 3}
         assert sorted(one.attempts for one in plain(seen)) == [0, 0, 1]  # those run again find their slide done
 
-    def test_a_slide_whose_workers_die_each_time_is_set_aside(
-        self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        ("deaths", "becomes"), [(2, {"hang": ("crash", 2)}), (1, {"slow": (None, 1), "a": (None, 1)})]
+    )
+    def test_slides_whose_workers_die_are_tried_again_and_then_set_aside(
+        self,
+        deaths: int,
+        becomes: dict[str, tuple[str | None, int]],
+        model: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
-        orders = make_orders(tmp_path / "out", model)
-        lock = orders.places.locks / "hang.slide"
+        orders = make_orders(tmp_path / "out", model, retries=1)
+        names = list(becomes)
+        lock = orders.places.locks / f"{names[0]}.slide"
         killed: list[int] = []
 
         def new_holder() -> bool:
@@ -268,7 +278,7 @@ class TestKilled:
             return owner is not None and owner.pid not in (0, *killed)
 
         def kill_each() -> None:
-            for _ in range(2):
+            for _ in range(deaths):
                 wait_until(new_holder)
                 owner = read_owner(lock)
                 assert owner is not None
@@ -281,15 +291,15 @@ class TestKilled:
             dask_processes(tmp_path / "dask", 1) as processes,
             cluster(0, 1, scheduler_file=processes.scheduler_file) as client,
         ):
+            client.wait_for_workers(1, timeout=120)
             killer.start()
-            hang, other = make_items(tmp_path / "slides", ["hang", "a"])
-            assert run_on_dask([hang], client, orders, seen.append) == {"failed": 1}
+            run_on_dask(make_items(tmp_path / "slides", names), client, orders, seen.append)
             killer.join()
-            # Dask blames whatever else the worker was given by then, so that the other one comes after.
-            again = replace(orders, child=replace(orders.child, run="again"))
-            assert run_on_dask([other], client, again, seen.append) == {"done": 1}
-        assert [(one.kind, one.attempts) for one in plain(seen) if one.status == "failed"] == [("crash", 2)]
-        assert orders.places.failure("hang").is_file()
+        blamed = [text.partition(":")[0] for text in caplog.messages if "workers that were given it died" in text]
+        assert sorted(blamed) == sorted(names * deaths)  # the slide that waited there, too
+        assert {one.slide_id: (one.kind, one.attempts) for one in plain(seen)} == becomes
+        failed = [name for name, (kind, _) in becomes.items() if kind]
+        assert [path.stem for path in orders.places.failures.glob("*")] == failed
 
     def test_a_killed_client_leaves_nothing_that_runs(
         self, items: list[Item], model: Path, undisturbed: tuple[dict[str, str], list[Outcome]], tmp_path: Path
