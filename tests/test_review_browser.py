@@ -599,13 +599,15 @@ def test_a_page_left_open_while_the_results_change(serve: Serve, out: Path) -> N
     assert second in set(load_figures(find_results(out))["uuid"])  # else what waits would be refused
 
     again = serve(port=review.port)
-    expect(page.get_by_test_id("outdated")).to_have_count(0)  # the server does not know this browser yet
+    expect(page.get_by_test_id("held")).to_contain_text("Open the link")  # the server does not know this browser yet
+    expect(page.get_by_test_id("outdated")).to_have_count(0)
     page.context.request.get(again.link)  # as if the new link were opened in another tab
     expect(page.get_by_test_id("held")).to_have_count(0)
     banner = page.get_by_test_id("outdated")
     expect(banner).to_contain_text("The results behind this page have changed. Reload to see them.")
+    expect(page.get_by_test_id("title")).to_have_text("Case 3 of 30")
     page.keyboard.press("j")  # whose number is another figure's now
-    expect(page.get_by_test_id("title")).not_to_have_text("Case 2 of 30")
+    expect(page.get_by_test_id("title")).to_have_text("Case 4 of 30")
     page.wait_for_function(SETTLED)
     page.keyboard.press("x")
     expect(page.get_by_test_id("notice")).to_contain_text("reload the page")
