@@ -18,7 +18,7 @@ from distributed import Client
 from tests.cohort_runner import write_run
 from tests.dask_processes import DaskProcesses, dask_processes, kill_group
 from tests.made_cohort import hooked_path, make_items, make_orders, results
-from tests.run_processes import children_of, is_running, start_runner, wait_until
+from tests.run_processes import children_of, first_line, is_running, start_runner, wait_until
 from tests.tiny_model import tiny_bundle
 from wsiamf.cohort.children import ChildPool
 from wsiamf.cohort.cluster import cluster
@@ -307,8 +307,7 @@ class TestKilled:
         out = tmp_path / "out"
         write_run(tmp_path, items, make_orders(out, model, retries=1))
         with start_runner(tmp_path) as runner:
-            assert runner.stdout is not None
-            assert runner.stdout.readline() == "begins\n"
+            assert first_line(runner) == "begins\n"
             started = [psutil.Process(runner.pid), *psutil.Process(runner.pid).children(recursive=True)]
             assert len(children_of(out)) == 2
             runner.kill()
@@ -323,8 +322,7 @@ class TestKilled:
         out = tmp_path / "out"
         write_run(tmp_path, make_items(tmp_path / "slides", ["hang", "hang2", "hang3"]), make_orders(out, model))
         with start_runner(tmp_path) as runner:
-            assert runner.stdout is not None
-            assert runner.stdout.readline() == "begins\n"
+            assert first_line(runner) == "begins\n"
             wait_until(lambda: len(list((out / ".wsiamf-cohort" / "locks").glob("*.slide"))) == 2)
             os.killpg(runner.pid, signal.SIGINT)  # as a terminal does: to the workers, too
             _, errors = runner.communicate(timeout=120)
@@ -337,8 +335,7 @@ class TestKilled:
         out = tmp_path / "out"
         write_run(tmp_path, make_items(tmp_path / "slides", ["hang"]), make_orders(out, model))
         with start_runner(tmp_path) as first:
-            assert first.stdout is not None
-            assert first.stdout.readline() == "begins\n"
+            assert first_line(first) == "begins\n"
             with start_runner(tmp_path) as second:
                 _, errors = second.communicate(timeout=120)
             kill_group(first)
