@@ -52,7 +52,7 @@ def test_what_is_no_file_is_of_no_series(tmp_path: Path) -> None:
     (tmp_path / "folder.dcm").mkdir()
     assert dicom_series(tmp_path / "folder.dcm") is None
     os.mkfifo(tmp_path / "pipe.dcm")
-    with open(os.open(tmp_path / "pipe.dcm", os.O_RDWR), "wb", 0) as pipe:  # a reading gets what a writer sends
+    with (tmp_path / "pipe.dcm").open("r+b", buffering=0) as pipe:  # a reading gets what a writer sends
         pipe.write(written(SLIDE_CLASS, ExplicitVRLittleEndian).getvalue().ljust(1 << 16, b"\0"))
         assert dicom_series(tmp_path / "pipe.dcm") is None
 
