@@ -301,6 +301,14 @@ def test_a_full_stdout_is_one_line(crops: Path, model: str) -> None:
     assert "No space left" in done.stderr
 
 
+def test_a_name_that_the_disk_refuses_is_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "\x1b]0;title\x07" + "x" * 300
+    assert run(["verify", str(tmp_path / name)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"wsiamf: error: {tmp_path}/\\x1b]0;title\\x07xxx")
+    assert said.endswith(": File name too long\n")
+
+
 def test_odd_ids_are_drawn(slide: Path, model: str, tmp_path: Path) -> None:
     (tmp_path / "odd.csv").write_text('id,x,y\n"a\nb",500,500\n' + "x" * 5000 + ",600,600\n")
     assert (
