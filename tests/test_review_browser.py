@@ -15,7 +15,16 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from tests.served_review import REQUIRED, TOKEN, made_out, page_files, screen_again, serving, worklist_of
+from tests.served_review import (
+    LONGEST_WAIT_S,
+    REQUIRED,
+    TOKEN,
+    made_out,
+    page_files,
+    screen_again,
+    serving,
+    worklist_of,
+)
 from wsiamf.export.results import find_results
 from wsiamf.review.applying import apply_review
 from wsiamf.review.decisions import DecisionStore, read_decisions
@@ -43,9 +52,6 @@ ARGUMENTS = [
 SETTLED = (
     "() => document.querySelectorAll('.pictures img').length === 2 && [...document.images].every((one) => one.complete)"
 )
-
-LONGEST_WAIT_S = 60
-"""For what must come, on a machine that is busy with other work; on an idle one it comes in a tenth of that at most."""
 
 COMPLETE = "() => window.wsiamfViewer.isComplete()"
 WHOLE = (

@@ -30,7 +30,7 @@ from starlette.testclient import TestClient
 
 from tests.coordinate_slide import coordinate_coded
 from tests.run_processes import first_line, start_python, wait_until
-from tests.served_review import CODED_SIZE, SAMPLE, TOKEN, made_out, screen_again, serving, worklist_of
+from tests.served_review import CODED_SIZE, LONGEST_WAIT_S, SAMPLE, TOKEN, made_out, screen_again, serving, worklist_of
 from wsiamf.cli.main import run
 from wsiamf.errors import ReviewError, SlideError, SlideReadError
 from wsiamf.export.results import find_results
@@ -53,7 +53,6 @@ from wsiamf.review.worklist_files import read_worklist, write_worklist
 from wsiamf.slides import Slide, open_slide
 
 ORIGIN = "http://127.0.0.1"
-LONGEST_WAIT_S = 60  # for what must come, on a machine that is busy with other work
 CODED, SAMPLE_NUMBER = 0, 1  # by name of their folders
 SECRETS = ("p_atypical", "AMF", "NMF", "hard", "rank", "reason", "stratum", "Boris", "mf-", "MF-")
 
