@@ -70,14 +70,13 @@ def start_command(*arguments: object, **options: Any) -> AbstractContextManager[
 
 def start_python(*arguments: object, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
     """Python with these arguments, and options of ``Popen``; both of its outputs are pipes unless these say otherwise."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    defaults: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "env": os.environ | {"PYTHONPATH": hooked_path()},
+    }
     process = subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": hooked_path()},
-        cwd=ROOT,
-        text=True,
-        start_new_session=True,
-        **(pipes | options),
+        [sys.executable, *map(str, arguments)], cwd=ROOT, text=True, start_new_session=True, **(defaults | options)
     )
     return killed_on_error(process)
 

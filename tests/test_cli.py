@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from tests.coordinate_slide import coordinate_coded, write_pyramid_tiff
-from tests.run_processes import killed_on_error
+from tests.run_processes import start_command
 from tests.tiny_model import tiny_bundle
 from wsiamf.cli.main import _COMMANDS, run, wsiamf
 
@@ -121,14 +121,7 @@ def test_screen(slide: Path, points: Path, model: str, tmp_path: Path) -> None:
 def on_a_terminal(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], Iterator[bytes]]]:
     """A call whose stderr is a terminal, and what it shows there, piece by piece."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*WSIAMF, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
-        text=True,
-        start_new_session=True,
-    )
+    started = start_command(*arguments, stderr=theirs, env=os.environ | {"TERM": "xterm", "COLUMNS": "100"})
     os.close(theirs)
 
     def shown() -> Iterator[bytes]:
@@ -143,7 +136,7 @@ def on_a_terminal(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], I
         pytest.fail("it shows nothing more, and does not end")
 
     try:
-        with killed_on_error(process):
+        with started as process:
             yield process, shown()
     finally:
         os.close(ours)
