@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -145,9 +146,17 @@ def serve(out: Path, browser: Browser) -> Iterator[Serve]:
             store = running.enter_context(DecisionStore(ReviewPlaces(out).decisions))
             board = Board(out, find_results(out), store, worklist=read_worklist(out), **options)
             app = make_app(board, page_files(), token=TOKEN, hosts=HostNames({host}))
-            reviews.append(Review(running.enter_context(serving(app, port)), browser, browsers, host))
-            reviews[-1].end = running.close
-            return reviews[-1]
+            review = Review(running.enter_context(serving(app, port)), browser, browsers, host)
+            place = servers.enter_context(socket.socket())
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+            def end() -> None:
+                running.close()
+                place.bind(("127.0.0.1", review.port))  # kept from other processes until it is served on again
+
+            review.end = end
+            reviews.append(review)
+            return review
 
         yield served
     for review in reviews:
