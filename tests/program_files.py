@@ -172,7 +172,7 @@ def qupath_decimals(value: float) -> int:
 
 def ami_br(rows: Sequence[tuple[str, str, int, int, int, Sequence[bool]]]) -> str:
     """AMi-Br's table, as its authors' pandas wrote it, of (slide, dataset, uid, x, y, three experts' atypical)."""
-    words = {True: "AMF segregation", False: "NMF metaphase"}
+    words = {True: "AMF bipolar assymetric", False: "NMF metaphase"}  # the file's spelling
     table = [
         {"slide": slide, "dataset": dataset, "uid": uid, "x": x, "y": y}
         | {f"expert{number}_label": words[vote] for number, vote in enumerate(votes[:2], start=1)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import time
@@ -51,24 +52,31 @@ def killed_on_error(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen
             raise
 
 
+def first_line(process: subprocess.Popen[str], seconds: float = 300.0) -> str:
+    """What a process says first on its stdout."""
+    assert process.stdout is not None
+    assert select.select([process.stdout], [], [], seconds)[0], "it says nothing"
+    return process.stdout.readline()
+
+
 def start_runner(folder: Path, *arguments: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
-    return _start("tests.cohort_runner", str(folder), *arguments, **options)
+    return start_python("-m", "tests.cohort_runner", folder, *arguments, **options)
 
 
-def start_command(*arguments: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
+def start_command(*arguments: object, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
     """``wsiamf`` as a user calls it."""
-    return _start("wsiamf", *arguments, **options)
+    return start_python("-m", "wsiamf", *arguments, **options)
 
 
-def _start(module: str, *arguments: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+def start_python(*arguments: object, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Python with these arguments, and options of ``Popen``; both of its outputs are pipes unless these say otherwise."""
+    defaults: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "env": os.environ | {"PYTHONPATH": hooked_path()},
+    }
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        env=os.environ | {"PYTHONPATH": hooked_path()},
-        cwd=ROOT,
-        text=True,
-        start_new_session=True,
-        **(pipes | options),
+        [sys.executable, *map(str, arguments)], cwd=ROOT, text=True, start_new_session=True, **(defaults | options)
     )
     return killed_on_error(process)
 

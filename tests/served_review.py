@@ -33,6 +33,8 @@ from wsiamf.slides import open_slide, read_fingerprint
 SAMPLE: Final = Path(__file__).resolve().parent.parent / "sample_data"
 TOKEN: Final = "only-for-tests"  # noqa: S105 - the secret of a server that lives for a test
 CODED_SIZE: Final = (1500, 1100)
+LONGEST_WAIT_S: Final = 60
+"""For what must come, on a machine that is busy with other work; on an idle one it comes in a tenth of that at most."""
 REQUIRED: Final = os.environ.get("WSIAMF_REQUIRE_FRONTEND") == "1"
 
 _HOTSPOT: Final = {"rank": 1, "x_px": 540.5, "y_px": 497.5, "width_px": 1460.5, "height_px": 1095.5}

@@ -36,6 +36,8 @@ from wsiamf.weights import load_networks, store_weights
 Floats = NDArray[np.float64]
 N = 160
 PER_SLIDE = 8
+IN_COLUMN = "marked in the column hard"
+TAKEN = "taken from hard_cases.csv (columns rank, reason)"
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +216,7 @@ class TestRefusals:
             thresholds = parent.spec.thresholds.model_copy(update={"hard": 0.0})
             parent = replace(parent, spec=parent.spec.model_copy(update={"thresholds": thresholds}))
         else:
-            marked = {"marked in the column hard": 0.95}
+            marked = {IN_COLUMN: 0.95}
         with pytest.raises(TrainingError, match=r"of the labelled figures are hard cases .* drawn at random"):
             calibrate_bundle(parent, data, tmp_path / "new", marked_hard=marked, device="cpu")
         assert not (tmp_path / "new").exists()
@@ -222,15 +224,15 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("rows", "marked"),
         [
-            ("file,label,hard\na,AMF,True\nb,NMF,False\nc,NMF,true\nd,NMF,TRUE\n", [0.75]),
-            ("file;label;hard\na;AMF;True\nb;NMF;False\n", [0.5]),
-            ("file,label,rank,reason\na,AMF,1,near the threshold\nb,NMF,,\n", [0.5]),
-            ("file,label,rank,hard\na,AMF,1,\n", []),
+            ("file,label,hard\na,AMF,True\nb,NMF,False\nc,NMF,true\nd,NMF,TRUE\n", {IN_COLUMN: 0.75}),
+            ("file;label;hard\na;AMF;True\nb;NMF;False\n", {IN_COLUMN: 0.5}),
+            ("file,label,rank,reason\na,AMF,1,near the threshold\nb,NMF,,\n", {TAKEN: 0.5}),
+            ("file,label,rank,hard\na,AMF,1,\n", {}),
         ],
     )
-    def test_marks_of_a_worklist_are_found(self, tmp_path: Path, rows: str, marked: list[float]) -> None:
+    def test_marks_of_a_worklist_are_found(self, tmp_path: Path, rows: str, marked: dict[str, float]) -> None:
         (tmp_path / "reviewed.csv").write_text(rows)
-        assert list(picked_as_hard(LabelTable.read(tmp_path / "reviewed.csv", ["file"])).values()) == marked
+        assert picked_as_hard(LabelTable.read(tmp_path / "reviewed.csv", ["file"])) == marked
 
     @pytest.mark.parametrize(
         ("content", "said"),

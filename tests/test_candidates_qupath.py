@@ -403,7 +403,6 @@ def test_measurements_come_back(tmp_path: Path, objects: Any, mpp_xy: tuple[floa
         px = np.array([one[column] for one in objects])
         half_a_digit = np.array([0.5 * 10.0 ** -made.qupath_decimals(value * mpp) / mpp for value in px])
         assert (np.abs(found.table[axis] - (px + corner)) <= half_a_digit + 1e-6).all()
-        assert (half_a_digit < 0.5).all()
     assert found.table["candidate_id"].tolist() == [one[0] for one in objects]
     assert found.table["source_label"].tolist() == [LABELS[name] for _, _, name, _, _ in objects]
     assert found.table["by_person"].tolist() == [kind == "Annotation" and bool(name) for _, kind, name, _, _ in objects]

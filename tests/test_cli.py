@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -20,7 +21,7 @@ import pytest
 from PIL import Image
 
 from tests.coordinate_slide import coordinate_coded, write_pyramid_tiff
-from tests.run_processes import killed_on_error
+from tests.run_processes import start_command
 from tests.tiny_model import tiny_bundle
 from wsiamf.cli.main import _COMMANDS, run, wsiamf
 
@@ -120,14 +121,7 @@ def test_screen(slide: Path, points: Path, model: str, tmp_path: Path) -> None:
 def on_a_terminal(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], Iterator[bytes]]]:
     """A call whose stderr is a terminal, and what it shows there, piece by piece."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*WSIAMF, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
-        text=True,
-        start_new_session=True,
-    )
+    started = start_command(*arguments, stderr=theirs, env=os.environ | {"TERM": "xterm", "COLUMNS": "100"})
     os.close(theirs)
 
     def shown() -> Iterator[bytes]:
@@ -142,7 +136,7 @@ def on_a_terminal(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], I
         pytest.fail("it shows nothing more, and does not end")
 
     try:
-        with killed_on_error(process):
+        with started as process:
             yield process, shown()
     finally:
         os.close(ours)
@@ -166,7 +160,7 @@ def test_ctrl_c_leaves_nothing(slide: Path, tmp_path: Path, model: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with on_a_terminal(*arguments) as (process, chunks):
             shown = next(chunks)
-            while b"candidates" not in shown:  # the first of its progress
+            while not re.search(rb"[1-9]\d*/100000", shown):  # some are classified; before, the bar says 0/?
                 shown += next(chunks)
             process.send_signal(number)
             shown += b"".join(chunks)
@@ -298,6 +292,14 @@ def test_a_full_stdout_is_one_line(crops: Path, model: str) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "No space left" in done.stderr
+
+
+def test_a_name_that_the_disk_refuses_is_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "\x1b]0;title\x07" + "x" * 300
+    assert run(["verify", str(tmp_path / name)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"wsiamf: error: {tmp_path}/\\x1b]0;title\\x07xxx")
+    assert said.endswith(": File name too long\n")
 
 
 def test_odd_ids_are_drawn(slide: Path, model: str, tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pytest
 from tests.cohort_slides import N_DAMAGED, N_SLIDES, SIDE, write_cohort
 from tests.dask_processes import dask_processes
 from tests.made_cohort import results, untimed
+from tests.run_processes import start_python
 from tests.sample_cohort import made_item, write_made_plan
 from tests.tiny_model import tiny_bundle
 from wsiamf.cli.main import run
@@ -43,19 +43,17 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_cohort(tmp_path_factory.mktemp("cohort") / "slides")
 
 
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-W", "error", "-m", "wsiamf", *(str(word) for word in words)]
+Started = AbstractContextManager[subprocess.Popen[str]]
 
 
-def start(manifest: Path, out: Path, model: Path, *options: object) -> subprocess.Popen[str]:
+def start(manifest: Path, out: Path, model: Path, *options: object) -> Started:
     words = ("cohort", manifest, "--out", out, "--model", model, "--device", "cpu", "--threshold", "0.53793")
-    return subprocess.Popen(
-        command(*words, *THREADS, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return start_python("-W", "error", "-m", "wsiamf", *words, *THREADS, *options)
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=300)
+def ended(started: Started) -> tuple[int, str, str]:
+    with started as process:
+        out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
@@ -142,11 +140,13 @@ class TestForty:
 
     def test_four_shards_give_the_same(self, serial: Path, manifest: Path, model: Path, tmp_path: Path) -> None:
         out = tmp_path / "out"
-        shards = [start(manifest, out, model, "--shard", f"{number}/4") for number in range(1, 5)]
-        for shard in shards:
-            code, said, talk = ended(shard)
-            assert code in (0, 1), talk
-            assert said == ""
+        with ExitStack() as stack:
+            shards = [
+                stack.enter_context(start(manifest, out, model, "--shard", f"{number}/4")) for number in range(1, 5)
+            ]
+            spoken = [shard.communicate(timeout=300) for shard in shards]
+        assert {shard.returncode for shard in shards} <= {0, 1}, spoken
+        assert {said for said, _ in spoken} == {""}
         assert run(["cohort", "collect", str(out)]) == 1
         assert untimed(out) == untimed(serial)
         assert run(["diff", str(out), str(serial), "--exit-code"]) == 0
@@ -239,15 +239,10 @@ class TestAgain:
         locks = small.parent / "out" / ".wsiamf-cohort" / "locks"
         locks.mkdir(parents=True)
         with run_lock(locks):
-            done = subprocess.run(
-                command("cohort", small, "--out", small.parent / "out", "--model", model, "--workers", 0),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        assert done.returncode == 1
-        assert str(os.getpid()) in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+            code, _, talk = ended(start(small, small.parent / "out", model, "--workers", 0))
+        assert code == 1
+        assert str(os.getpid()) in talk
+        assert len(talk.splitlines()) == 1
 
 
 class TestMixed:

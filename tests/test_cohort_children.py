@@ -7,8 +7,6 @@ import os
 import pickle
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.made_cohort import ROOT, hooked_path, make_items, make_orders, results
-from tests.run_processes import wait_until
+from tests.made_cohort import hooked_path, make_items, make_orders, results
+from tests.run_processes import first_line, is_running, start_python, wait_until
 from tests.tiny_model import tiny_bundle
 from wsiamf.cohort.child_process import (
     ChildCrashedError,
@@ -335,14 +333,11 @@ class TestEnds:
         )
         given = tmp_path / "given"
         given.write_bytes(pickle.dumps((items["hang"], orders, name == "hang")))
-        environment = os.environ | {"PYTHONPATH": hooked_path()}
-        with subprocess.Popen(
-            [sys.executable, "-c", code, str(given)], stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
-        ) as parent:
-            assert parent.stdout is not None
-            pid = int(parent.stdout.readline())
+        with start_python("-c", code, given) as parent:
+            child = psutil.Process(int(first_line(parent)))
+            log = f"child-*-{child.pid}.log"
             if name == "hang":
-                wait_until(lambda: "hang: begins" in next(orders.places.logs.glob(f"child-*-{pid}.log")).read_text())
-            assert psutil.pid_exists(pid)
+                wait_until(lambda: "hang: begins" in next(orders.places.logs.glob(log)).read_text())
+            assert is_running(child)
             parent.kill()
-        wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie", 5)
+        wait_until(lambda: not is_running(child), 60)

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from distributed import Client
 
 from tests.dask_processes import dask_processes
 from wsiamf.cohort.cluster import cluster, dashboard_address, slurm_cluster
@@ -30,6 +31,14 @@ def fetched(link: str) -> bytes:
     """What stands at an address of this machine, whatever proxy the environment names."""
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(link, timeout=60) as page:
         return bytes(page.read())
+
+
+def served_dashboard(client: Client) -> str:
+    """The address of a cluster's dashboard, whose pages are there."""
+    link = dashboard_address(client)
+    assert link is not None
+    assert b"bokeh" in fetched(link.replace("/status", "/individual-workers")).lower()
+    return link
 
 
 @pytest.fixture
@@ -52,10 +61,7 @@ class TestLocal:
             assert all(address.startswith("tcp://127.0.0.1:") for address in client.nthreads())
             workers = [pid for pid, parent in client.run(worker_facts).values() if parent == os.getpid()]
             assert len(workers) == 2
-            link = dashboard_address(client)
-            assert link is not None
-            assert link.startswith("http://127.0.0.1:")
-            assert b"bokeh" in fetched(link.replace("/status", "/individual-workers")).lower()
+            assert served_dashboard(client).startswith("http://127.0.0.1:")
         assert not any(psutil.pid_exists(pid) for pid in workers)
         assert capfd.readouterr() == ("", "")
 
@@ -77,10 +83,7 @@ class TestLocal:
 
     def test_a_taken_dashboard_port_is_no_trouble(self, taken_port: str) -> None:
         with cluster(1, 1) as client:
-            link = dashboard_address(client)
-            assert link is not None
-            assert taken_port not in link
-            assert b"bokeh" in fetched(link.replace("/status", "/individual-workers")).lower()
+            assert taken_port not in served_dashboard(client)
 
     def test_an_error_inside_passes_through(self) -> None:
         with pytest.raises(KeyError, match="inside"), cluster(1, 1):
@@ -140,10 +143,7 @@ class TestSlurm:
     def test_the_dashboard_of_our_scheduler_is_found(self, taken_port: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("dask_jobqueue.SLURMCluster.scale", lambda _self, jobs: None)  # there is no Slurm here
         with cluster(1, 1, config=load_cluster_config(find_config("cluster/slurm"))) as client:
-            link = dashboard_address(client)
-            assert link is not None
-            assert taken_port not in link
-            assert b"bokeh" in fetched(link.replace("/status", "/individual-workers")).lower()
+            assert taken_port not in served_dashboard(client)
 
     @pytest.mark.parametrize(
         ("changes", "message"),

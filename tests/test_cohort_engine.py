@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from distributed import Client
 from tests.cohort_runner import write_run
 from tests.dask_processes import DaskProcesses, dask_processes, kill_group
 from tests.made_cohort import hooked_path, make_items, make_orders, results
-from tests.run_processes import children_of, is_running, start_runner, wait_until
+from tests.run_processes import children_of, first_line, is_running, start_runner, wait_until
 from tests.tiny_model import tiny_bundle
 from wsiamf.cohort.children import ChildPool
 from wsiamf.cohort.cluster import cluster
@@ -231,10 +232,13 @@ class TestKilled:
     def test_a_worker_that_takes_an_outcome_along_loses_no_slide(
         self, on_tcp: DaskProcesses, client: Client, items: list[Item], model: Path, tmp_path: Path
     ) -> None:
-        orders = make_orders(tmp_path, model)
+        orders = make_orders(tmp_path, model, since=time.time())
+        orders = replace(orders, classes=next(iter(probe(client, orders).values())))
         killed: list[subprocess.Popen[bytes]] = []
+        seen: list[Outcome | Progress] = []
 
-        def kill_those_that_are_done(_event: object) -> None:
+        def kill_those_that_are_done(event: Outcome | Progress) -> None:
+            seen.append(event)
             if killed:
                 return
             wait_until(lambda: len(list(tmp_path.glob("*/run.json"))) == 3)
@@ -249,13 +253,24 @@ class TestKilled:
         tally = run_on_dask(items[:2] + items[3:4], client, orders, kill_those_that_are_done)
         client.wait_for_workers(2, timeout=120)
         assert tally == {"done": 3}
+        assert sorted(one.attempts for one in plain(seen)) == [0, 0, 1]  # those run again find their slide done
 
-    def test_a_slide_whose_workers_die_each_time_is_set_aside(
-        self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        ("deaths", "becomes"), [(2, {"hang": ("crash", 2)}), (1, {"slow": (None, 1), "a": (None, 1)})]
+    )
+    def test_slides_whose_workers_die_are_tried_again_and_then_set_aside(
+        self,
+        deaths: int,
+        becomes: dict[str, tuple[str | None, int]],
+        model: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
-        orders = make_orders(tmp_path / "out", model)
-        lock = orders.places.locks / "hang.slide"
+        orders = make_orders(tmp_path / "out", model, retries=1)
+        names = list(becomes)
+        lock = orders.places.locks / f"{names[0]}.slide"
         killed: list[int] = []
 
         def new_holder() -> bool:
@@ -263,7 +278,7 @@ class TestKilled:
             return owner is not None and owner.pid not in (0, *killed)
 
         def kill_each() -> None:
-            for _ in range(2):
+            for _ in range(deaths):
                 wait_until(new_holder)
                 owner = read_owner(lock)
                 assert owner is not None
@@ -276,15 +291,15 @@ class TestKilled:
             dask_processes(tmp_path / "dask", 1) as processes,
             cluster(0, 1, scheduler_file=processes.scheduler_file) as client,
         ):
+            client.wait_for_workers(1, timeout=120)
             killer.start()
-            hang, other = make_items(tmp_path / "slides", ["hang", "a"])
-            assert run_on_dask([hang], client, orders, seen.append) == {"failed": 1}
+            run_on_dask(make_items(tmp_path / "slides", names), client, orders, seen.append)
             killer.join()
-            # Dask blames whatever else the worker was given by then, so that the other one comes after.
-            again = replace(orders, child=replace(orders.child, run="again"))
-            assert run_on_dask([other], client, again, seen.append) == {"done": 1}
-        assert [(one.kind, one.attempts) for one in plain(seen) if one.status == "failed"] == [("crash", 2)]
-        assert orders.places.failure("hang").is_file()
+        blamed = [text.partition(":")[0] for text in caplog.messages if "workers that were given it died" in text]
+        assert sorted(blamed) == sorted(names * deaths)  # the slide that waited there, too
+        assert {one.slide_id: (one.kind, one.attempts) for one in plain(seen)} == becomes
+        failed = [name for name, (kind, _) in becomes.items() if kind]
+        assert [path.stem for path in orders.places.failures.glob("*")] == failed
 
     def test_a_killed_client_leaves_nothing_that_runs(
         self, items: list[Item], model: Path, undisturbed: tuple[dict[str, str], list[Outcome]], tmp_path: Path
@@ -292,8 +307,7 @@ class TestKilled:
         out = tmp_path / "out"
         write_run(tmp_path, items, make_orders(out, model, retries=1))
         with start_runner(tmp_path) as runner:
-            assert runner.stdout is not None
-            assert runner.stdout.readline() == "begins\n"
+            assert first_line(runner) == "begins\n"
             started = [psutil.Process(runner.pid), *psutil.Process(runner.pid).children(recursive=True)]
             assert len(children_of(out)) == 2
             runner.kill()
@@ -308,8 +322,7 @@ class TestKilled:
         out = tmp_path / "out"
         write_run(tmp_path, make_items(tmp_path / "slides", ["hang", "hang2", "hang3"]), make_orders(out, model))
         with start_runner(tmp_path) as runner:
-            assert runner.stdout is not None
-            assert runner.stdout.readline() == "begins\n"
+            assert first_line(runner) == "begins\n"
             wait_until(lambda: len(list((out / ".wsiamf-cohort" / "locks").glob("*.slide"))) == 2)
             os.killpg(runner.pid, signal.SIGINT)  # as a terminal does: to the workers, too
             _, errors = runner.communicate(timeout=120)
@@ -322,8 +335,7 @@ class TestKilled:
         out = tmp_path / "out"
         write_run(tmp_path, make_items(tmp_path / "slides", ["hang"]), make_orders(out, model))
         with start_runner(tmp_path) as first:
-            assert first.stdout is not None
-            assert first.stdout.readline() == "begins\n"
+            assert first_line(first) == "begins\n"
             with start_runner(tmp_path) as second:
                 _, errors = second.communicate(timeout=120)
             kill_group(first)

@@ -18,7 +18,7 @@ import pytest
 
 import wsiamf.cohort.locks as module
 from tests.made_cohort import ROOT
-from tests.run_processes import killed_on_error, wait_until
+from tests.run_processes import first_line, start_python, wait_until
 from wsiamf.cohort.locks import Lock, LockHeldError, living_holder, read_owner, run_lock, slide_lock, wait_for_silent
 from wsiamf.errors import CohortError, OutputError
 
@@ -35,16 +35,8 @@ def hold_elsewhere(path: Path, then: str) -> Iterator[subprocess.Popen[str]]:
         "import os, sys, time; from pathlib import Path; from wsiamf.cohort.locks import Lock\n"
         f"lock = Lock(Path({str(path)!r}), 'slide'); print('held', flush=True)\n{then}"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-    )
-    with killed_on_error(process) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+    with start_python("-c", code) as holder:
+        assert first_line(holder) == "held\n"
         yield holder
 
 
@@ -219,6 +211,7 @@ class TestRuns:
 
         def sleep(seconds: float) -> None:
             waits.append(seconds)
+            assert len(waits) < 10, "it waits for ever"
             if len(waits) == 2 and lives:
                 path.touch()
             elif len(waits) == 2:

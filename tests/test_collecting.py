@@ -169,6 +169,7 @@ class TestFailures:
         [
             ({"options": OPTIONS | {"min_score": 0.5}}, "other options than the plan's"),
             ({"options": OPTIONS | {"mpp": 0.5}}, "other options than the plan's"),
+            ({"algorithm_version": "0", "options": {}}, "another version of wsiamf's algorithm"),
             ({"model": "00" * 32}, "another model than the plan's"),
             ({"error_rates": {"domain": "mine"}}, "other error rates than the plan's"),
         ],
@@ -200,6 +201,35 @@ class TestFailures:
         row = failures_csv(places).iloc[0]
         assert row["kind"] == "damaged"
         assert name in row["reason"]
+
+    @pytest.mark.parametrize(
+        ("name", "fields"), [("summary.json", {"hotspots": [3]}), ("run.json", {"times": {"seconds": "abc"}})]
+    )
+    def test_a_result_with_fields_of_another_kind_is_damaged(
+        self, places: Places, name: str, fields: dict[str, Any]
+    ) -> None:
+        item = made_item(1)
+        write_plan(places, [item])
+        write_result(places, item, 5, 25)
+        path = places.folder("s1") / name
+        path.write_text(json.dumps(read_json(path) | fields))
+        collect(places)
+        row = failures_csv(places).iloc[0]
+        assert (row["kind"], row["reason"]) == (
+            "damaged",
+            "s1: its result lacks fields; remove the folder and run again",
+        )
+
+    @pytest.mark.parametrize("attempts", ["1e400", "null", '"two"'])
+    def test_a_damaged_record_of_a_failure_counts_for_none(self, places: Places, attempts: str) -> None:
+        write_plan(places, [made_item(1)])
+        write_failure(places, "s1")
+        path = places.failure("s1")
+        whole = path.read_text()
+        path.write_text(whole.replace('"attempts": 1', f'"attempts": {attempts}'))
+        assert path.read_text() != whole
+        collect(places)
+        assert failures_csv(places)["reason"].tolist() == ["not screened yet"]
 
     def test_without_a_plan_there_is_no_cohort(self, places: Places) -> None:
         places.out.mkdir()

@@ -51,8 +51,10 @@ def slide(folder: Path, number: int) -> Path:
 def test_what_is_no_file_is_of_no_series(tmp_path: Path) -> None:
     (tmp_path / "folder.dcm").mkdir()
     assert dicom_series(tmp_path / "folder.dcm") is None
-    os.mkfifo(tmp_path / "pipe.dcm")  # which to open would wait for a writer
-    assert dicom_series(tmp_path / "pipe.dcm") is None
+    os.mkfifo(tmp_path / "pipe.dcm")
+    with (tmp_path / "pipe.dcm").open("r+b", buffering=0) as pipe:  # a reading gets what a writer sends
+        pipe.write(written(SLIDE_CLASS, ExplicitVRLittleEndian).getvalue().ljust(1 << 16, b"\0"))
+        assert dicom_series(tmp_path / "pipe.dcm") is None
 
 
 @pytest.mark.parametrize("undefined", [False, True])

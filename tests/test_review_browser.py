@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,7 +16,16 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from tests.served_review import REQUIRED, TOKEN, made_out, page_files, screen_again, serving, worklist_of
+from tests.served_review import (
+    LONGEST_WAIT_S,
+    REQUIRED,
+    TOKEN,
+    made_out,
+    page_files,
+    screen_again,
+    serving,
+    worklist_of,
+)
 from wsiamf.export.results import find_results
 from wsiamf.review.applying import apply_review
 from wsiamf.review.decisions import DecisionStore, read_decisions
@@ -43,9 +53,6 @@ ARGUMENTS = [
 SETTLED = (
     "() => document.querySelectorAll('.pictures img').length === 2 && [...document.images].every((one) => one.complete)"
 )
-
-LONGEST_WAIT_S = 60
-"""For what must come, on a machine that is busy with other work; on an idle one it comes in a tenth of that at most."""
 
 COMPLETE = "() => window.wsiamfViewer.isComplete()"
 WHOLE = (
@@ -139,9 +146,17 @@ def serve(out: Path, browser: Browser) -> Iterator[Serve]:
             store = running.enter_context(DecisionStore(ReviewPlaces(out).decisions))
             board = Board(out, find_results(out), store, worklist=read_worklist(out), **options)
             app = make_app(board, page_files(), token=TOKEN, hosts=HostNames({host}))
-            reviews.append(Review(running.enter_context(serving(app, port)), browser, browsers, host))
-            reviews[-1].end = running.close
-            return reviews[-1]
+            review = Review(running.enter_context(serving(app, port)), browser, browsers, host)
+            place = servers.enter_context(socket.socket())
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+            def end() -> None:
+                running.close()
+                place.bind(("127.0.0.1", review.port))  # kept from other processes until it is served on again
+
+            review.end = end
+            reviews.append(review)
+            return review
 
         yield served
     for review in reviews:
@@ -599,13 +614,15 @@ def test_a_page_left_open_while_the_results_change(serve: Serve, out: Path) -> N
     assert second in set(load_figures(find_results(out))["uuid"])  # else what waits would be refused
 
     again = serve(port=review.port)
-    expect(page.get_by_test_id("outdated")).to_have_count(0)  # the server does not know this browser yet
+    expect(page.get_by_test_id("held")).to_contain_text("Open the link")  # the server does not know this browser yet
+    expect(page.get_by_test_id("outdated")).to_have_count(0)
     page.context.request.get(again.link)  # as if the new link were opened in another tab
     expect(page.get_by_test_id("held")).to_have_count(0)
     banner = page.get_by_test_id("outdated")
     expect(banner).to_contain_text("The results behind this page have changed. Reload to see them.")
+    expect(page.get_by_test_id("title")).to_have_text("Case 3 of 30")
     page.keyboard.press("j")  # whose number is another figure's now
-    expect(page.get_by_test_id("title")).not_to_have_text("Case 2 of 30")
+    expect(page.get_by_test_id("title")).to_have_text("Case 4 of 30")
     page.wait_for_function(SETTLED)
     page.keyboard.press("x")
     expect(page.get_by_test_id("notice")).to_contain_text("reload the page")

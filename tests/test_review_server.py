@@ -29,8 +29,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from tests.coordinate_slide import coordinate_coded
-from tests.run_processes import killed_on_error, wait_until
-from tests.served_review import CODED_SIZE, SAMPLE, TOKEN, made_out, screen_again, serving, worklist_of
+from tests.run_processes import first_line, start_python, wait_until
+from tests.served_review import CODED_SIZE, LONGEST_WAIT_S, SAMPLE, TOKEN, made_out, screen_again, serving, worklist_of
 from wsiamf.cli.main import run
 from wsiamf.errors import ReviewError, SlideError, SlideReadError
 from wsiamf.export.results import find_results
@@ -53,7 +53,6 @@ from wsiamf.review.worklist_files import read_worklist, write_worklist
 from wsiamf.slides import Slide, open_slide
 
 ORIGIN = "http://127.0.0.1"
-LONGEST_WAIT_S = 60  # for what must come, on a machine that is busy with other work
 CODED, SAMPLE_NUMBER = 0, 1  # by name of their folders
 SECRETS = ("p_atypical", "AMF", "NMF", "hard", "rank", "reason", "stratum", "Boris", "mf-", "MF-")
 
@@ -991,8 +990,7 @@ class TestServing:
         copied = tmp_path / "out"
         shutil.copytree(out, copied)
         with self.served(copied, page) as process:
-            assert process.stdout is not None
-            link = process.stdout.readline().strip()
+            link = first_line(process).strip()
             import httpx
 
             with httpx.Client(timeout=LONGEST_WAIT_S, trust_env=False) as client:
@@ -1010,11 +1008,9 @@ class TestServing:
         copied = tmp_path / "out"
         shutil.copytree(out, copied)
         with self.served(copied, page) as process:
-            assert process.stdout is not None
-            address = process.stdout.readline().partition("?")[0]
+            address = first_line(process).partition("?")[0]
             with self.served(copied, page) as other:  # at once, so that the port is taken
-                assert other.stdout is not None
-                elsewhere = other.stdout.readline().partition("?")[0]
+                elsewhere = first_line(other).partition("?")[0]
                 other.send_signal(signal.SIGINT)
                 _, said = other.communicate(timeout=LONGEST_WAIT_S)
             assert elsewhere != address
@@ -1022,8 +1018,7 @@ class TestServing:
             assert "choose other" not in said
             process.kill()
         with self.served(copied, page) as restarted:
-            assert restarted.stdout is not None
-            assert restarted.stdout.readline().partition("?")[0] == address
+            assert first_line(restarted).partition("?")[0] == address
             restarted.send_signal(signal.SIGINT)
             _, said = restarted.communicate(timeout=LONGEST_WAIT_S)
         assert "port" not in said
@@ -1047,11 +1042,4 @@ class TestServing:
             "from wsiamf.cli.review_serve import serve;"
             f"serve([{str(out)!r}, '--no-browser', '--reader', 'Anna'], standalone_mode=False)"
         )
-        process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        return killed_on_error(process)
+        return start_python("-c", program)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.run_processes import first_line, start_command, start_python
 from tests.sample_cohort import OPTIONS, copy_result, fail, made_item, write_made_plan
 from tests.tiny_model import tiny_bundle
 from wsiamf import screen_slide
@@ -215,18 +216,16 @@ def test_command(places: Places, living: int, capsys: pytest.CaptureFixture[str]
 
 
 def test_watching_ends_with_the_last_run(places: Places) -> None:
-    working = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    lock(places, "plain.run", working.pid)
-    command = [sys.executable, "-m", "wsiamf", "status", str(places.out), "--watch", "0.1", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
-        assert watching.stdout is not None
-        first = json.loads(watching.stdout.readline())
-        working.kill()
-        working.wait()
-        rest = watching.stdout.read().splitlines()
-    assert watching.returncode == 0
+    with start_python("-c", "import time; time.sleep(600)") as working:
+        lock(places, "plain.run", working.pid)
+        with start_command("status", places.out, "--watch", "0.1", "--json") as watching:
+            first = json.loads(first_line(watching))
+            working.kill()
+            working.wait()
+            rest, errors = watching.communicate(timeout=300)
+    assert watching.returncode == 0, errors
     assert [one["what"] for one in first["runs"]] == ["plain"]
-    assert json.loads(rest[-1])["runs"] == []
+    assert json.loads(rest.splitlines()[-1])["runs"] == []
 
 
 def test_ten_thousand_slides(tmp_path: Path, result: Path, sample_data: Path) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from tests.program_files import ami_br
+
 
 def write_crop(path: Path, rng: np.random.Generator, *, amf: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,11 +23,8 @@ def write_ami_br(folder: Path, rng: np.random.Generator) -> None:
         amf = uid % 3 == 0
         votes = [amf, amf, amf ^ (uid % 5 == 0)]
         write_crop(folder / "patches" / ("atypical" if amf else "normal") / f"TUPAC16_{uid}.png", rng, amf=amf)
-        phase = "AMF bipolar assymetric" if amf else "NMF metaphase"
-        rows.append([f"{uid // 5:02}.tif", "TUPAC16", uid, 1, 2, phase, phase, *votes, amf])
-    experts = [f"expert{k}_atypical" for k in (1, 2, 3)]
-    names = ["slide", "dataset", "uid", "x", "y", "expert1_label", "expert2_label", *experts]
-    pd.DataFrame(rows, columns=[*names, "majority_atypical"]).to_csv(folder / "AMI-BR.csv")
+        rows.append((f"{uid // 5:02}.tif", "TUPAC16", uid, 1, 2, votes))
+    (folder / "AMI-BR.csv").write_text(ami_br(rows))
 
 
 def write_atnorm_md(folder: Path, rng: np.random.Generator) -> None:

@@ -1,7 +1,7 @@
 """Slide after slide, in this process or on the workers of a Dask cluster; only small rows travel.
 
-A Dask worker screens a slide in a child process of its own. So a worker's death is never a slide's doing; a slide whose worker
-died is given to another one.
+A Dask worker screens a slide in a child process of its own, so that a slide hardly ever ends its worker. Slides that a worker
+which died was given, at work or waiting there, are given to another one; where Dask gives them up, each has lost a try.
 """
 
 from __future__ import annotations
