@@ -56,7 +56,8 @@ def region_of_mask(mask: NDArray[np.bool_], downsample: tuple[float, float], fra
 
 def _stained(thumbnail: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Mask (height, width) of stained pixels, single ones smoothed away by a 3 x 3 majority."""
-    rgb = np.ascontiguousarray(thumbnail.transpose(2, 0, 1))  # extremes over the last of three axes take ten times as long
+    # By channel: NumPy takes ten times as long for extremes over the last of three axes.
+    rgb = np.ascontiguousarray(thumbnail.transpose(2, 0, 1))
     red, green, blue = rgb
     color = _color_density(rgb, _glass_color(rgb))
     lightest = np.maximum(np.maximum(red, green), blue)
