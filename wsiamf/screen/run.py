@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from wsiamf.candidates import Candidates, read_candidates
 from wsiamf.candidates.own_rows import own_rows_sha256
 from wsiamf.config import ScreenOptions
 from wsiamf.crops import ReadingPlan, plan_reading
-from wsiamf.export.contact_sheet import Sections, select_for_sheet, write_contact_sheet
+from wsiamf.export.contact_sheet import select_for_sheet, write_contact_sheet
 from wsiamf.export.qupath import write_detections, write_review
 from wsiamf.export.region_table import write_regions
 from wsiamf.export.tables import write_hard_cases
@@ -27,7 +27,7 @@ from wsiamf.regions import NamedRegion, Region, read_named_regions, read_regions
 from wsiamf.report import REPORT, Pictures, SlideMaterial, render_slide, select_galleries
 from wsiamf.screen.classify import Classified, OnProgress, check_unreadable, classify_candidates
 from wsiamf.screen.key import run_key
-from wsiamf.screen.pictures import Pixels, crop_resolution, overview_picture, read_crops
+from wsiamf.screen.pictures import crop_resolution, overview_picture, read_crops
 from wsiamf.screen.points_fit import PointsFit
 from wsiamf.screen.record import program_facts
 from wsiamf.screen.tissue import TissueMeanwhile
@@ -166,29 +166,12 @@ class Run:
     def write(self, folder: Path) -> None:
         """Every file but the run record."""
         spec, title = self.classifier.spec, self.classifier.bundle.title
-        sections = select_for_sheet(self.table, self._options.seed)
-        # On all cores, before anything else runs: the tables are plain Python, which every thread that reads would wait for.
-        crops = self._read_shown(sections, spec)
-        crop_mpp = crop_resolution(spec, self.plan, self._frame.mpp)
-        path = folder / "contact_sheet.png"
         with ThreadPoolExecutor(2, thread_name_prefix="wsiamf-write") as beside:
-            pictures = [beside.submit(write_contact_sheet, path, sections, crops, self.table, crop_mpp=crop_mpp)]
-            if self._options.report:
-                pictures.append(beside.submit(self._write_report, folder, crops, crop_mpp))
+            shown = beside.submit(self._write_pictures, folder, spec, beside)
             self._write_tables(folder, spec, title)
-            for one in pictures:
-                one.result()
+            sheet = shown.result()
+        sheet.result()
         write_text(folder / "summary.json", dump_json(self.summary))
-
-    def _read_shown(self, sections: Sections, spec: ModelSpec) -> dict[int, Pixels]:
-        """The crops of the contact sheet and the report, by row."""
-        galleries = select_galleries(self.table, self._options.seed) if self._options.report else []
-        wanted = {row for rows in sections.values() for row in rows} | {row for one in galleries for row in one.rows}
-        return read_crops(self._slide, self.table, sorted(wanted), self.plan, spec.crop_px)
-
-    def _write_report(self, folder: Path, crops: dict[int, Pixels], crop_mpp: float) -> None:
-        pictures = Pictures(overview_picture(self._slide, self._overview), crops, crop_mpp)
-        write_text(folder / REPORT, render_slide(self._material(pictures)))
 
     def _write_tables(self, folder: Path, spec: ModelSpec, title: str) -> None:
         geojson = "geojson.gz" if self._options.gzip_geojson else "geojson"
@@ -345,6 +328,21 @@ class Run:
         x_qupath, y_qupath = frame.qupath_from_level0(x, y)
         uuids = assign_uuids(self._slide.fingerprint, DETECTION, x_um, y_um)
         return table.assign(uuid=uuids, x_um=x_um, y_um=y_um, x_qupath=x_qupath, y_qupath=y_qupath)
+
+    def _write_pictures(self, folder: Path, spec: ModelSpec, beside: Executor) -> Future[None]:
+        """The report, and beside it the contact sheet, which may not be done yet; their crops are read together."""
+        seed = self._options.seed
+        sections = select_for_sheet(self.table, seed)
+        galleries = select_galleries(self.table, seed) if self._options.report else []
+        wanted = {row for rows in sections.values() for row in rows} | {row for one in galleries for row in one.rows}
+        crops = read_crops(self._slide, self.table, sorted(wanted), self.plan, spec.crop_px)
+        crop_mpp = crop_resolution(spec, self.plan, self._frame.mpp)
+        path = folder / "contact_sheet.png"
+        sheet = beside.submit(write_contact_sheet, path, sections, crops, self.table, crop_mpp=crop_mpp)
+        if self._options.report:
+            pictures = Pictures(overview_picture(self._slide, self._overview), crops, crop_mpp)
+            write_text(folder / REPORT, render_slide(self._material(pictures)))
+        return sheet
 
     def _material(self, pictures: Pictures) -> SlideMaterial:
         bundle = self.classifier.bundle
