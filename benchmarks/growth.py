@@ -1,6 +1,7 @@
 """How time and memory of a whole screening grow with the number of candidates: ``python benchmarks/growth.py``.
 
-Each size runs in a process of its own, on one made slide and with a tiny untrained network, so that the other steps show.
+Each size runs as ``wsiamf screen`` does, in a process of its own, on one made slide and with a tiny untrained network, so that
+the other steps show. The table's size is that of ``predictions.parquet`` read back.
 Candidates lie anywhere and nothing is merged unless ``--merge-um`` says so: a million do not fit 25 mm2 at 7.5 um from each
 other, so that merging leaves fewer to classify. Linux only, since peak memory is read from ``/proc``.
 """
@@ -8,7 +9,6 @@ other, so that merging leaves fewer to classify. Linux only, since peak memory i
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -23,7 +23,8 @@ import tifffile
 from made_bundle import write_random_bundle
 from numpy.typing import NDArray
 
-from wsiamf import screen_slide
+from wsiamf.inference.openvino_files import CACHE_VARIABLE
+from wsiamf.predictions import read_predictions
 
 SIZES = (1_000, 20_000, 100_000, 1_000_000)
 SIDE_PX = 20_000
@@ -32,6 +33,14 @@ MPP = 0.25
 DOWNSAMPLES = (1, 4, 16)
 BACKBONE = "test_efficientnet"  # timm's own, 0.4 M parameters
 MIB = 1 << 20
+PROGRAM = """
+from pathlib import Path
+from wsiamf.cli.main import main
+try:
+    main()
+finally:
+    print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024)
+"""
 
 
 def write_slide(path: Path) -> None:
@@ -67,34 +76,20 @@ def write_points(path: Path, n: int) -> None:
     pd.DataFrame({"x": x, "y": y, "score": rng.random(n).round(4)}).to_csv(path, index=False)
 
 
-def screen(scratch: Path, n: int, *, merge_um: float, gzip_geojson: bool) -> None:
-    """Screen ``n`` candidates in this process and print what it took as JSON: seconds and MiB."""
-    started = time.perf_counter()
-    result = screen_slide(
-        scratch / "slide.tiff",
-        scratch / f"{n}.csv",
-        out=scratch / "out",
-        model=scratch / "model",
-        device="cpu",
-        merge_um=merge_um,
-        overwrite=True,
-        gzip_geojson=gzip_geojson,
-    )
-    seconds = time.perf_counter() - started
-    peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
-    table = int(result.table.memory_usage(deep=True).sum()) / MIB
-    files = sum(file.stat().st_size for file in result.folder.iterdir()) / MIB
-    print(json.dumps({"seconds": seconds, "peak": peak, "table": table, "files": files, "beyond": peak - table}))
-
-
 def measure(scratch: Path, n: int, arguments: list[str]) -> dict[str, float]:
-    """Screen ``n`` candidates in a fresh process."""
+    """Screen ``n`` candidates in a process of the program; seconds of all of it, MiB at its peak and of what it leaves."""
     write_points(scratch / f"{n}.csv", n)
-    command = [sys.executable, __file__, "--inside", str(scratch), "--sizes", str(n), *arguments]
-    environment = {"OMP_NUM_THREADS": "1"} | os.environ  # threads that wait for each other tell of a busy machine alone
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
-    taken: dict[str, float] = json.loads(done.stdout)
-    return taken
+    command = [sys.executable, "-c", PROGRAM, "-q", "screen", str(scratch / "slide.tiff"), "--overwrite"]
+    command += ["--points", str(scratch / f"{n}.csv"), "--out", str(scratch / "out"), "--model", str(scratch / "model")]
+    # threads that wait for each other tell of a busy machine alone
+    environment = {"OMP_NUM_THREADS": "1", CACHE_VARIABLE: str(scratch / "cache")} | os.environ
+    started = time.perf_counter()
+    done = subprocess.run([*command, *arguments], check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    seconds = time.perf_counter() - started
+    folder, peak = done.stdout.splitlines()
+    table = int(read_predictions(Path(folder)).memory_usage(deep=True).sum()) / MIB
+    files = sum(file.stat().st_size for file in Path(folder).iterdir()) / MIB
+    return {"seconds": seconds, "peak": float(peak), "table": table, "files": files, "beyond": float(peak) - table}
 
 
 def line(n: int, now: dict[str, float], before: dict[str, float] | None) -> str:
@@ -114,20 +109,19 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of candidates")
     parser.add_argument("--merge-um", type=float, default=0.0, help="as of wsiamf screen; default: %(default)g, none")
     parser.add_argument("--gzip-geojson", action="store_true", help="as of wsiamf screen")
-    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--backend", default="auto", help="as of wsiamf screen; torch: with torch in memory")
     chosen = parser.parse_args()
-    if chosen.inside:
-        screen(chosen.inside, chosen.sizes[0], merge_um=chosen.merge_um, gzip_geojson=chosen.gzip_geojson)
-        return
     print(
         "candidates  seconds  crops/s  s per million  peak MiB  table MiB  files MiB  peak - table | to the size before"
     )
     before: dict[str, float] | None = None
-    arguments = ["--merge-um", str(chosen.merge_um), *(["--gzip-geojson"] if chosen.gzip_geojson else [])]
+    arguments = ["--merge-um", str(chosen.merge_um), "--backend", chosen.backend, "--device", "cpu"]
+    arguments += ["--gzip-geojson"] if chosen.gzip_geojson else []
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         write_slide(scratch / "slide.tiff")
         write_random_bundle(scratch / "model", backbone=BACKBONE, hidden=16, n_experts=2, view_px=64, input_px=32)
+        measure(scratch, min(SIZES), arguments)  # converts the model, for which it loads torch; later ones find it made
         for n in chosen.sizes:
             now = measure(scratch, n, arguments)
             print(line(n, now, before), flush=True)

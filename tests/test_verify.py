@@ -194,6 +194,17 @@ class TestSlide:
         edit_record(slide, lambda record: record.update({part: value}))
         assert problems(verify(slide)) == ["sample: run.json cannot be read"]
 
+    @pytest.mark.parametrize(
+        ("part", "value"), [("host", {"paths": 3}), ("host", {"paths": {"slide": 3}}), ("points", "x"), ("model", None)]
+    )
+    def test_a_record_with_inner_parts_of_another_kind(self, slide: Path, part: str, value: Any) -> None:
+        edit_record(slide, lambda record: record.update({part: value}))
+        assert problems(verify(slide)) == ["sample: run.json cannot be read"]
+
+    def test_a_record_without_paths(self, slide: Path) -> None:
+        edit_record(slide, lambda record: record.update({"host": {}}))
+        assert verify(slide) == []
+
     def test_compressed_geojson(self, inputs: Path, tmp_path: Path) -> None:
         folder = screen_slide(
             inputs / "sample.tiff", inputs / "points.csv", out=tmp_path, model=inputs / "tiny", gzip_geojson=True

@@ -168,5 +168,6 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise OutputError(f"{file}: not a table of predictions (schema {stated or 'none'}).")
     if int(number) > SCHEMA_VERSION:
         raise OutputError(f"{file}: schema {stated} is newer than {SCHEMA}; update wsiamf.")
-    frame: pd.DataFrame = table.to_pandas()
+    # a chunk for each row group otherwise, and Arrow copies a whole column of many chunks whenever rows are taken from it
+    frame: pd.DataFrame = table.combine_chunks().to_pandas()
     return frame

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import IO, Any, Final
 
 import pandas as pd
@@ -39,7 +40,23 @@ _SAME_IN_KEY: Final = {
 }
 """Part of the key -> where else ``run.json`` says it."""
 
-_KINDS: Final[dict[str, type]] = {"options": dict, "slide": dict, "host": dict, "outputs": list}
+INPUT_NAMES: Final = ("slide", "points", "regions", "named_regions", "model")
+"""What ``run.json`` holds a path of."""
+
+_KINDS: Final[dict[str, tuple[type, ...]]] = {
+    "options": (dict,),
+    "options.points_format": (str, NoneType),
+    "slide": (dict,),
+    "slide.name": (str,),
+    "points": (dict,),
+    "model": (dict,),
+    "regions": (dict, NoneType),
+    "named_regions": (dict, NoneType),
+    "outputs": (list,),
+    "host": (dict,),
+    "host.paths": (dict, NoneType),  # which whoever passes results on may have taken out
+    **{f"host.paths.{name}": (str, NoneType) for name in INPUT_NAMES},
+}
 """What the parts of ``run.json`` that are looked into must be."""
 
 Record = dict[str, Any]
@@ -59,7 +76,7 @@ def read_record(path: Path) -> Record | None:
     record = read_json(path)
     if record is None or record.get("schema") != SCHEMA:
         return record
-    return record if all(isinstance(record.get(name), kind) for name, kind in _KINDS.items()) else None
+    return record if all(isinstance(_at(record, name.split(".")), kinds) for name, kinds in _KINDS.items()) else None
 
 
 def check_record(record: Record | None, where: str) -> Faults:
@@ -274,7 +291,7 @@ def _opened(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
-def _at(record: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+def _at(record: Mapping[str, Any], path: Sequence[str]) -> Any:
     value: Any = record
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None

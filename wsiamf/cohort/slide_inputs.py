@@ -11,11 +11,11 @@ from wsiamf.addresses import Address, Url, parse_address
 from wsiamf.bundle import open_bundle
 from wsiamf.candidates.own_rows import own_rows_sha256
 from wsiamf.cohort.faults import Faults, problem, warning
+from wsiamf.cohort.slide_files import INPUT_NAMES
 from wsiamf.errors import WsiamfError
 from wsiamf.files import sha256_file
 from wsiamf.slides import read_fingerprint
 
-_NAMES: Final = ("slide", "points", "regions", "named_regions", "model")
 _OLDER: Final = "written by an older version"
 
 Record = dict[str, Any]
@@ -29,8 +29,8 @@ class Inputs:
 
     def check(self, record: Record, where: str) -> Faults:
         """Each of slide, points, regions, named regions and model that the record names."""
-        paths = record.get("host", {}).get("paths", {})
-        for name in _NAMES:
+        paths = record["host"].get("paths") or {}
+        for name in INPUT_NAMES:
             if not paths.get(name):
                 continue
             path = parse_address(paths[name]) if name == "slide" else Path(paths[name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -162,10 +162,18 @@ class Run:
         table = apply_conformal(table, spec.conformal, error_rate=self._options.conformal_error)
         ranked = rank_for_review(table, threshold=rules.threshold)
         self.table = ranked[column_names(len(spec.experts))]
+        self._let_go_of_rows()
+
+    def _let_go_of_rows(self) -> None:
+        """Keep the rows once, in ``table``, while the files are written: there may be a million."""
+        del self._classified
+        self.candidates = replace(self.candidates, table=self.candidates.table.iloc[:0].copy(), votes={})
 
     def write(self, folder: Path) -> None:
         """Every file but the run record."""
         spec, title = self.classifier.spec, self.classifier.bundle.title
+        # by itself, since a row group takes more memory than what is written after it
+        write_predictions(self.table, folder, n_experts=len(spec.experts))
         with ThreadPoolExecutor(2, thread_name_prefix="wsiamf-write") as beside:
             shown = beside.submit(self._write_pictures, folder, spec, beside)
             self._write_tables(folder, spec, title)
@@ -175,7 +183,6 @@ class Run:
 
     def _write_tables(self, folder: Path, spec: ModelSpec, title: str) -> None:
         geojson = "geojson.gz" if self._options.gzip_geojson else "geojson"
-        write_predictions(self.table, folder, n_experts=len(spec.experts))
         write_detections(
             folder / f"detections.{geojson}", self.table, frame=self._frame, model=title, experts=spec.experts
         )

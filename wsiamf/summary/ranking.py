@@ -29,6 +29,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from wsiamf.statuses import OK
@@ -256,10 +257,9 @@ def _reasons(ranked: pd.DataFrame, terms: list[_Term]) -> pd.Series:
 
     starts = range(0, max(1, len(ranked)), _ROWS_AT_A_TIME)
     rows = (range(start, min(start + _ROWS_AT_A_TIME, len(ranked))) for start in starts)
-    parts = [
-        pd.Series(list(map(reason, some)), index=ranked.index[some.start : some.stop], dtype="str") for some in rows
-    ]
-    return pd.concat(parts)
+    parts = [pa.array(list(map(reason, some)), pa.large_string()) for some in rows]
+    # one chunk: of a column in many, Arrow copies the whole whenever rows are taken from it
+    return pd.Series(pa.concat_arrays(parts), index=ranked.index, dtype="str")
 
 
 def _logit(p: Floats | np.float64) -> Floats:
