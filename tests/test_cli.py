@@ -271,6 +271,17 @@ def test_train_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("given", "used"), [(None, "system"), ("mimalloc", "mimalloc")])
+def test_arrow_keeps_no_memory_unless_told_to(given: str | None, used: str) -> None:
+    report = "print(pyarrow.default_memory_pool().backend_name)"
+    script = f"from wsiamf.cli.main import main\ntry: main()\nfinally:\n import pyarrow\n {report}"
+    environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    environment |= {} if given is None else {"ARROW_DEFAULT_MEMORY_POOL": given}
+    command = [sys.executable, "-c", script, "--version"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == used
+
+
 def test_help_is_quick() -> None:
     """Nothing heavy is loaded; how long it takes is shown by benchmarks, what is loaded by test_imports."""
     assert call("--help").returncode == 0

@@ -260,11 +260,13 @@ class TestModels:
     ) -> None:
         monkeypatch.setenv("OMP_NUM_THREADS", "7")
         monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+        monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL", raising=False)
         with pool.lend(replace(orders.child, threads=3, cuda_visible="1")) as child:
             child.classes()
             environment = psutil.Process(child.pid).environ()
         assert environment["OMP_NUM_THREADS"] == environment["OPENBLAS_NUM_THREADS"] == "3"
         assert environment["CUDA_VISIBLE_DEVICES"] == "1"
+        assert environment["ARROW_DEFAULT_MEMORY_POOL"] == "system"
         assert "MALLOC_TRIM_THRESHOLD_" not in environment
 
 

@@ -18,6 +18,7 @@ import click
 
 from wsiamf._version import __version__
 from wsiamf.errors import ManifestError, WsiamfError
+from wsiamf.machine import ARROW_MEMORY
 from wsiamf.wording import printable
 
 _COMMANDS: Final = {
@@ -47,9 +48,6 @@ _COMMANDS: Final = {
 
 _COLLECT: Final = (200_000, 50, 50)
 """Python's own, 700 new objects, spends a sixth of a start on looking through the modules that are being loaded."""
-
-_ARROW_MEMORY: Final = ("ARROW_DEFAULT_MEMORY_POOL", "system")
-"""Arrow's own default keeps more of what is freed: 0.2 GiB in a screening of a million candidates."""
 
 _HAS_TIMER: Final = hasattr(signal, "setitimer")  # Windows has none
 _AGAIN_S: Final = 3.0
@@ -108,7 +106,7 @@ def wsiamf(verbose: int, quiet: bool) -> None:
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     gc.set_threshold(*_COLLECT)
-    os.environ.setdefault(*_ARROW_MEMORY)  # read by Arrow when it is loaded, here and in the processes that are started
+    os.environ.update(ARROW_MEMORY | os.environ)  # before Arrow is loaded
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     if _HAS_TIMER:

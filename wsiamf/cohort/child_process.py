@@ -28,6 +28,7 @@ from typing import IO, Any, Final
 from wsiamf.cohort.items import Classes, Item
 from wsiamf.cohort.places import Places
 from wsiamf.files import output_errors
+from wsiamf.machine import ARROW_MEMORY
 
 OnProgress = Callable[[int, int], None]
 """Candidates classified, and in all."""
@@ -274,7 +275,7 @@ def _environment(settings: ChildSettings) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _WORKERS_VARIABLES}
     threads = dict.fromkeys(_THREAD_VARIABLES, str(settings.threads))
     gpu = {} if settings.cuda_visible is None else {"CUDA_VISIBLE_DEVICES": settings.cuda_visible}
-    return kept | threads | gpu
+    return ARROW_MEMORY | kept | threads | gpu
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:
