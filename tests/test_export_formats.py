@@ -450,6 +450,13 @@ class TestFiles:
         with pytest.raises(ExportError, match="cannot be read"):
             export_results(results, "asap", target=tmp_path)
 
+    def test_a_record_that_does_not_say_where_the_slide_is(self, tmp_path: Path, results: Path) -> None:
+        record = json.loads((results / "run.json").read_text())
+        (results / "run.json").write_text(json.dumps(record | {"host": {}}))
+        with pytest.raises(ExportError, match=r"run\.json: does not say where the slide is .*; screen the slide again"):
+            export_results(results, "qupath-project", target=tmp_path / "project")
+        assert list((tmp_path / "project").iterdir()) == []
+
     def test_one_place_for_several_slides(self, tmp_path: Path) -> None:
         for name in ("a", "b"):
             write_results(tmp_path / "cohort" / name, made_table(6), slide=Path(f"{name}.svs"))

@@ -24,7 +24,7 @@ from wsiamf.export import rows, tables
 from wsiamf.export.qupath import write_detections, write_review
 from wsiamf.export.tables import write_hard_cases
 from wsiamf.export.uuids import DETECTION, NAMESPACE, assign_uuids
-from wsiamf.predictions import arrow_table, write_predictions
+from wsiamf.predictions import arrow_table, read_predictions, write_predictions
 from wsiamf.summary import neighbours, rank_for_review, ranking
 from wsiamf.summary.neighbours import nearest_beyond
 
@@ -123,6 +123,18 @@ def test_memory_does_not_grow_with_the_table(write: Writer, tmp_path: Path, monk
     assert peak_mib(lambda: write(tmp_path, large)) < allowed
 
 
+def n_chunks(table: pd.DataFrame, name: str) -> int:
+    """Of a column as Arrow holds it; taking rows from one in many copies all of it."""
+    return int(pa.chunked_array(table[name].array.__arrow_array__()).num_chunks)
+
+
+def test_a_column_read_back_is_in_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictions, "ROWS_AT_A_TIME", 40)
+    write_predictions(made_table(81), tmp_path, n_experts=3)
+    assert pq.ParquetFile(tmp_path / "predictions.parquet").num_row_groups == 3
+    assert n_chunks(read_predictions(tmp_path), "uuid") == 1
+
+
 def test_uuids_are_those_of_the_names_counted_one_by_one() -> None:
     rng = np.random.default_rng(2)
     x, y = rng.integers(-3, 3, (2, 500)) + rng.choice([0.0, 0.49, -0.5, np.nan], (2, 500), p=[0.5, 0.2, 0.2, 0.1])
@@ -139,7 +151,11 @@ def test_reasons_in_parts_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> No
     table = made_table(60)
     whole = rank_for_review(table, threshold=0.5)
     monkeypatch.setattr(ranking, "_ROWS_AT_A_TIME", 7)
-    pd.testing.assert_frame_equal(rank_for_review(table, threshold=0.5), whole)
+    in_parts = rank_for_review(table, threshold=0.5)
+    pd.testing.assert_frame_equal(in_parts, whole)
+    counted = table[table["status"] == "ok"].reset_index(drop=True)  # whose reasons are not put to other rows
+    assert len(counted) > 7
+    assert n_chunks(rank_for_review(counted, threshold=0.5), "review_reason") == 1
     assert rank_for_review(table.iloc[:0], threshold=0.5)["review_reason"].dtype == whole["review_reason"].dtype
 
 

@@ -106,7 +106,8 @@ def wsiamf(verbose: int, quiet: bool) -> None:
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     gc.set_threshold(*_COLLECT)
-    os.environ.update(ARROW_MEMORY | os.environ)  # before Arrow is loaded
+    for name, value in ARROW_MEMORY.items():  # before Arrow is loaded
+        os.environ.setdefault(name, value)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     if _HAS_TIMER:

@@ -54,7 +54,7 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "named_regions": (dict, NoneType),
     "outputs": (list,),
     "host": (dict,),
-    "host.paths": (dict, NoneType),  # which whoever passes results on may have taken out
+    "host.paths": (dict, NoneType),  # without them, no input can be checked
     **{f"host.paths.{name}": (str, NoneType) for name in INPUT_NAMES},
 }
 """What the parts of ``run.json`` that are looked into must be."""

@@ -78,8 +78,17 @@ class SlideResult:
 
     @property
     def slide_path(self) -> Address:
-        """Where the slide was when it was screened; an address has lost its credentials."""
-        return parse_address(self.record["host"]["paths"]["slide"])
+        """Where the slide was when it was screened; an address has lost its credentials.
+
+        Raises:
+            ExportError: The record does not say.
+        """
+        try:
+            return parse_address(self.record["host"]["paths"]["slide"])
+        except (KeyError, TypeError) as error:
+            raise ExportError(
+                f"{self.folder / RUN_RECORD}: does not say where the slide is (host.paths.slide); screen the slide again."
+            ) from error
 
     def table(self) -> pd.DataFrame:
         """The predictions table, read anew."""
